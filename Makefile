@@ -1,0 +1,77 @@
+# `make book` and `make test` do all the set-up they need; `make help` lists the rest.
+
+PYTHON ?= python3
+PORT ?= 8000
+BIN := .venv/bin
+READY := .venv/.ready
+PYTHON_IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The chapters run in .venv, whatever the shell around has set.
+export JUPYTER_PREFER_ENV_PATH := 1
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PYDEVD_DISABLE_FILE_VALIDATION := 1
+unexport JUPYTER_PATH MPLBACKEND PYTHONHOME PYTHONPATH
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: book
+book: $(READY) ## render the book into _build/html, executing what changed
+	@$(BIN)/python tools/execution_cache.py
+	@# Sphinx warns about a page only when it reads it: after a failure, let it read all pages again.
+	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
+
+.PHONY: test
+test: lint sync ## lint, types, notebooks in sync, then all tests, examples and chapters
+	$(BIN)/python -m pytest
+
+.PHONY: lint
+lint: $(READY) ## ruff and mypy
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+.PHONY: format
+format: $(READY) ## let ruff mend what it can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+.PHONY: sync
+sync: $(READY) ## check that every .ipynb is what its .md gives
+	$(BIN)/python tools/notebooks.py --check
+
+.PHONY: notebooks
+notebooks: $(READY) ## regenerate every .ipynb from its .md and store its checked outputs
+	$(BIN)/python tools/notebooks.py $(CHAPTERS)
+
+.PHONY: serve
+serve: book ## render the book and show it at http://localhost:8000
+	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)
+
+.PHONY: lock
+lock: ## resolve requirements.txt afresh into requirements.lock (with an early Python 3.11)
+	rm -rf _build/lock
+	$(PYTHON) -m venv _build/lock
+	_build/lock/bin/pip install --quiet torch==2.13.0 -r requirements.txt
+	_build/lock/bin/python tools/lock.py
+
+.PHONY: clean
+clean: ## remove what was built; .venv stays
+	rm -rf _build build gahb.egg-info .mypy_cache .pytest_cache .ruff_cache
+	find gahb tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): requirements.lock pyproject.toml
+	@$(PYTHON) -c '$(PYTHON_IS_SUPPORTED)' 2>/dev/null || { \
+		echo "make: PYTHON: $(PYTHON) is not Python 3.11, 3.12 or 3.13; try: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import venv, ensurepip' 2>/dev/null || { \
+		echo "make: PYTHON: $(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
+	@{ $(BIN)/python -m pip --version && $(BIN)/python -c '$(PYTHON_IS_SUPPORTED)'; } >/dev/null 2>&1 \
+		|| $(PYTHON) -m venv --clear .venv
+	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@

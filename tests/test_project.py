@@ -1,0 +1,147 @@
+"""The project's own files agree: requirements, lock, versions, and what the book needs of them."""
+
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import execution_cache
+import pytest
+import yaml
+from chapters import ROOT
+from jupyter_client.kernelspec import KernelSpecManager
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+# What Colab has, which installing gahb there must not upgrade.
+COLAB = {
+    "accelerate": "1.14",
+    "ipywidgets": "7.7.1",
+    "matplotlib": "3.10",
+    "numpy": "2.1",
+    "safetensors": "0.8",
+    "torch": "2.11",
+}
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def requirements(name: str) -> dict[str, Requirement]:
+    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
+    stated = [line.split("#")[0].strip() for line in lines]
+    return by_name([line for line in stated if line])
+
+
+def by_name(stated: list[str]) -> dict[str, Requirement]:
+    return {canonicalize_name(Requirement(line).name): Requirement(line) for line in stated}
+
+
+def locked_versions() -> dict[str, str]:
+    lock = requirements("requirements.lock")
+    return {name: str(pin.specifier).removeprefix("==") for name, pin in lock.items()}
+
+
+def test_lock_pins_everything_exactly_and_torch_first() -> None:
+    lock = requirements("requirements.lock")
+    assert next(iter(lock)) == "torch"
+    assert all(re.fullmatch(r"==[^+*,]+", str(pin.specifier)) for pin in lock.values())
+
+
+@pytest.mark.parametrize(
+    "stated",
+    [requirements("requirements.txt"), by_name(PROJECT["dependencies"])],
+    ids=["requirements.txt", "pyproject.toml"],
+)
+def test_lock_satisfies(stated: dict[str, Requirement]) -> None:
+    locked = locked_versions()
+    assert {name for name in stated if name not in locked} == set()
+    misfits = {n for n, r in stated.items() if not r.specifier.contains(locked[n])}
+    assert misfits == set()
+
+
+def test_package_asks_for_no_more_than_the_book_does() -> None:
+    stated = requirements("requirements.txt")
+    assert {n for n in by_name(PROJECT["dependencies"]) if n not in stated} == set()
+
+
+def test_package_upgrades_nothing_on_colab() -> None:
+    asked = by_name(PROJECT["dependencies"])
+    for name, version in COLAB.items():
+        assert asked[name].specifier.contains(version), name
+    operators = {s.operator for requirement in asked.values() for s in requirement.specifier}
+    assert operators == {">="}, "lower bounds only"
+
+
+def test_versions_agree() -> None:
+    citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
+    assert citation["version"] == PROJECT["version"] == str(Version(PROJECT["version"]))
+
+
+def test_repository_is_named_in_one_place() -> None:
+    url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    texts = [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.cff")]
+    assert [path.name for path in texts if url in path.read_text(encoding="utf-8")] == []
+
+
+def test_chapters_run_in_this_environment() -> None:
+    kernel = KernelSpecManager().get_kernel_spec("python3")
+    assert Path(kernel.resource_dir).is_relative_to(sys.prefix)
+
+
+def test_make_refuses_another_python(tmp_path: Path) -> None:
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\nexit 1\n", encoding="utf-8")
+    python.chmod(0o755)
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(ROOT / name, tmp_path)
+    run = subprocess.run(
+        ["make", "book", f"PYTHON={python}"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode != 0
+    assert "is not Python 3.11, 3.12 or 3.13" in run.stderr.splitlines()[0]
+    assert not (tmp_path / ".venv").exists()
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with a package, trained weights, and pages executed with them."""
+    monkeypatch.setattr(execution_cache, "ROOT", tmp_path)
+    monkeypatch.setattr(execution_cache, "BUILD", tmp_path / "_build")
+    monkeypatch.setattr(execution_cache, "FINGERPRINT", tmp_path / "_build" / "fingerprint.txt")
+    monkeypatch.setattr(execution_cache, "FORGOTTEN", (tmp_path / "_build" / "cache",))
+    for name in ("gahb/a.py", "artifacts/b.safetensors", "requirements.lock", "_config.yml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("before", encoding="utf-8")
+    execution_cache.main()
+    (tmp_path / "_build" / "cache").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize("name", ["gahb/a.py", "artifacts/b.safetensors", "requirements.lock"])
+def test_changes_make_executed_pages_forgotten(checkout: Path, name: str) -> None:
+    (checkout / name).write_text("after", encoding="utf-8")
+    execution_cache.main()
+    assert not (checkout / "_build" / "cache").exists()
+
+
+def test_edition_makes_executed_pages_forgotten(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    execution_cache.main()
+    assert not (checkout / "_build" / "cache").exists()
+
+
+def test_executed_pages_are_kept_otherwise(checkout: Path) -> None:
+    (checkout / "gahb" / "__pycache__").mkdir()
+    (checkout / "gahb" / "__pycache__" / "a.pyc").write_text("compiled", encoding="utf-8")
+    (checkout / "artifacts" / "under-way").mkdir()
+    for name in ("checkpoint.pt", "log.jsonl"):
+        (checkout / "artifacts" / "under-way" / name).write_text("step 1", encoding="utf-8")
+    execution_cache.main()
+    assert (checkout / "_build" / "cache").is_dir()
