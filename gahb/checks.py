@@ -1,0 +1,61 @@
+"""One-line errors for bad input, so that every room refuses the same things in the same words.
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+import torch
+from torch import Tensor
+
+__all__ = ["check_choice", "check_count", "check_images", "check_number"]
+
+
+def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:
+    """Raise ValueError unless ``value`` is one of the ``accepted`` names."""
+    if value not in accepted:
+        raise ValueError(f"{argument}: {value!r} is unknown; accepted: {', '.join(accepted)}")
+
+
+def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None = None) -> None:
+    """Raise unless ``value`` is a whole number in [minimum, maximum]."""
+    accepted = f"a whole number of at least {minimum}"
+    if maximum is not None:
+        accepted = f"a whole number from {minimum} to {maximum}"
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError(f"{argument}: {value!r} is not {accepted}")
+    if value < minimum or (maximum is not None and value > maximum):
+        raise ValueError(f"{argument}: {value} is not {accepted}")
+
+
+def check_number(argument: str, value: Any, low: float, high: float = float("inf")) -> None:
+    """Raise unless ``value`` is a finite real number in [low, high]."""
+    accepted = f"a finite number in [{low:g}, {high:g}]"
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{argument}: {value!r} is not {accepted}")
+    if not low <= value <= high or value == float("inf"):
+        raise ValueError(f"{argument}: {value} is not {accepted}")
+
+
+def check_images(
+    argument: str, x: Any, channels: int | None = None, *, finite: bool = True
+) -> None:
+    """Raise unless ``x`` is a non-empty, finite floating-point batch of shape (n, C, H, W).
+
+    ``finite=False`` leaves the values unread: on the ``meta`` device there are none, and inside
+    ``torch.func`` transforms they cannot steer the program.
+    """
+    accepted = "a float tensor of shape (n, C, H, W)"
+    if not isinstance(x, Tensor):
+        raise TypeError(f"{argument}: {type(x).__name__} is not {accepted}")
+    if x.ndim != 4 or x.numel() == 0:
+        raise ValueError(f"{argument}: shape {tuple(x.shape)} is not {accepted}")
+    if not x.is_floating_point():
+        raise TypeError(f"{argument}: dtype {x.dtype} is not {accepted}; divide uint8 by 255")
+    if channels is not None and x.shape[1] != channels:
+        raise ValueError(f"{argument}: {x.shape[1]} channels where {channels} are accepted")
+    if finite and not x.is_meta and not torch.isfinite(x).all():
+        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")

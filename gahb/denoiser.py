@@ -1,0 +1,88 @@
+"""Denoisers: maps from a noisy image y = x + z to an estimate of the clean image x."""
+
+from __future__ import annotations
+
+from typing import Self
+
+import torch
+from torch import Tensor, nn
+
+from gahb.checks import check_images, check_number
+
+__all__ = ["BaseDenoiser", "Denoiser"]
+
+
+class BaseDenoiser(nn.Module):
+    """A map f from noisy images to estimates of the clean ones, and the score that it implies.
+
+    Subclasses define ``forward(y)``. Blind denoisers ignore the noise level; others, such as the
+    exact posterior means, override ``at`` to give the denoiser for one noise level.
+    """
+
+    def residual(self, y: Tensor) -> Tensor:
+        """Estimated noise y - f(y), of the shape of ``y``."""
+        estimate: Tensor = self(y)
+        return y - estimate
+
+    def score(self, y: Tensor, sigma: float) -> Tensor:
+        """Estimate of the score of the noisy density, (f(y) - y) / sigma^2 (equation 3).
+
+        Parameters
+        ----------
+        y : Tensor
+            Noisy images, (n, C, H, W).
+        sigma : float
+            Standard deviation of the noise, on the scale where images lie in [0, 1].
+
+        Raises
+        ------
+        ValueError
+            If ``sigma`` is not positive and finite.
+        """
+        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+        return -self.at(sigma).residual(y) / sigma**2
+
+    def at(self, sigma: float) -> BaseDenoiser:
+        """Denoiser for noise of standard deviation ``sigma``: a blind denoiser gives itself."""
+        return self
+
+
+class Denoiser(BaseDenoiser):
+    """Blind denoiser f(y) = y - network(y), the network's output being the residual.
+
+    Parameters
+    ----------
+    network : torch.nn.Module
+        Maps noisy images (n, C, H, W) to their estimated noise, such as :class:`gahb.UNet`.
+        It is put into evaluation mode: running deviations are used and f is homogeneous,
+        f(c y) = c f(y) for c > 0.
+
+    Examples
+    --------
+    >>> import gahb
+    >>> f = Denoiser(gahb.UNet(blocks=1, width=8))
+    >>> y = torch.rand(2, 1, 16, 16)
+    >>> f(y).shape
+    torch.Size([2, 1, 16, 16])
+    >>> torch.allclose(f.score(y, sigma=0.5), (f(y) - y) / 0.25)
+    True
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        self.eval()
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Estimate of the clean images, f(y) = y - network(y), (n, C, H, W)."""
+        return y - self.residual(y)
+
+    def residual(self, y: Tensor) -> Tensor:
+        """Estimated noise network(y), (n, C, H, W)."""
+        check_images("y", y, finite=False)
+        estimate: Tensor = self.network(y)
+        return estimate
+
+    def train(self, mode: bool = True) -> Self:
+        """Keep a denoiser in evaluation mode: only a bare network is trained."""
+        return super().train(False)

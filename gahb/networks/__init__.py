@@ -1,0 +1,11 @@
+"""Bias-free networks that map noisy images to their residual.
+
+``UNet`` and ``BFCNN`` are the paper's two architectures; ``from_released`` reads the weights
+that its authors released.
+"""
+
+from gahb.networks.bfcnn import BFCNN
+from gahb.networks.released import from_released
+from gahb.networks.unet import UNet
+
+__all__ = ["BFCNN", "UNet", "from_released"]

@@ -1,0 +1,147 @@
+"""Read the checkpoints that the paper's authors released."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from os import PathLike
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from gahb.networks.bfcnn import BFCNN
+from gahb.networks.unet import UNet
+
+__all__ = ["from_released"]
+
+# Our names of the tensors of a normalised convolution, by the released ones.
+NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv.weight"}
+
+
+def from_released(released: Mapping[str, Tensor] | str | PathLike[str]) -> UNet | BFCNN:
+    """Network with the weights of a released checkpoint, its architecture read off the shapes.
+
+    Parameters
+    ----------
+    released : mapping or path
+        A state dictionary as saved by the released code (keys such as
+        ``module.encoder.0.0.weight``), or the path of the ``.pt`` file that holds it.
+
+    Returns
+    -------
+    UNet or BFCNN
+        In evaluation mode, with outputs equal to those of the released network.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the path names no file.
+    ValueError
+        If the file holds pickled code or no state dictionary, or a key or a shape is not one of
+        the released code's.
+    """
+    if isinstance(released, str | PathLike):
+        released = read_checkpoint(Path(released))
+    weights = {key.removeprefix("module."): value for key, value in released.items()}
+    network: UNet | BFCNN
+    if any(key.startswith("conv_layers.") for key in weights):
+        renamed = {bfcnn_key(k): v for k, v in weights.items()}
+        network = empty_bfcnn(weights)
+    elif any(key.startswith("encoder.") for key in weights):
+        renamed = {unet_key(k): v for k, v in weights.items()}
+        network = empty_unet(weights)
+    else:
+        raise ValueError(
+            f"released: keys {list(weights)[:3]} are of no released network; "
+            "accepted: those of its UNet (encoder...) or BF_CNN (conv_layers...)"
+        )
+    load_reshaped(network, renamed)
+    return network.eval()
+
+
+def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
+    """State dictionary of a ``.pt`` file, refusing pickled code."""
+    if not path.is_file():
+        raise FileNotFoundError(f"released: there is no file {path}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # zip, pickle and torch each have their own kinds
+        raise ValueError(
+            f"released: {path.name} is not a plain state dictionary; accepted: tensors only, "
+            "as saved by torch.save(network.state_dict())"
+        ) from error
+    if not isinstance(content, Mapping) or not all(isinstance(k, str) for k in content):
+        raise ValueError(f"released: {path.name} holds {type(content).__name__}, not a state dict")
+    return content
+
+
+def empty_unet(weights: Mapping[str, Tensor]) -> UNet:
+    """UNet of the architecture that the released ``weights`` have."""
+    blocks = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("encoder."))
+    width, channels = first_shape(weights, "encoder.0.0.weight")
+    return UNet(blocks, width, channels)
+
+
+def empty_bfcnn(weights: Mapping[str, Tensor]) -> BFCNN:
+    """BF-CNN of the architecture that the released ``weights`` have."""
+    layers = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("conv_layers."))
+    width, channels = first_shape(weights, "conv_layers.0.weight")
+    return BFCNN(layers, width, channels)
+
+
+def first_shape(weights: Mapping[str, Tensor], key: str) -> tuple[int, int]:
+    """Outputs and inputs of the first convolution."""
+    if key not in weights:
+        raise ValueError(f"released: the key {key} is missing")
+    outputs, inputs = weights[key].shape[:2]
+    return outputs, inputs
+
+
+def bfcnn_key(key: str) -> str:
+    """Our name of a weight of the released BF_CNN, but for the last convolution's."""
+    match = re.fullmatch(r"(conv_layers|BN_layers)\.(\d+)\.(weight|gammas|running_sd)", key)
+    if match is None:
+        raise ValueError(f"released: the key {key} is not one of the released BF_CNN")
+    kind, index, tensor = match[1], int(match[2]), match[3]
+    if kind == "BN_layers":
+        return f"hidden.{index}.{NORM[tensor]}"
+    return "first.weight" if index == 0 else f"hidden.{index - 1}.conv.weight"
+
+
+def unet_key(key: str) -> str:
+    """Our name of a weight of the released UNet.
+
+    A released block lists convolution, normalisation and ReLU one by one; ours groups them. Only
+    the first convolution (no normalisation behind it) and the last stand alone in both.
+    """
+    if match := re.fullmatch(r"upsample\.(\d+)\.weight", key):
+        return f"upsample.{match[1]}.weight"
+    pattern = r"(?:(encoder|decoder)\.(\d+)|(mid_block))\.(\d+)\.(weight|gammas|running_sd)"
+    match = re.fullmatch(pattern, key)
+    if match is None:
+        raise ValueError(f"released: the key {key} is not one of the released UNet")
+    side, block, position, tensor = match[1] or "middle", match[2], int(match[4]), match[5]
+    path = side if side == "middle" else f"{side}.{block}"
+    if path == "encoder.0":
+        return f"{path}.0.weight" if position == 0 else f"{path}.2.{NORM[tensor]}"
+    if path == "decoder.0" and position == 3:
+        return f"{path}.1.weight"
+    return f"{path}.{position // 3}.{NORM[tensor]}"
+
+
+def load_reshaped(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+    """Load ``weights``, normalisation constants (1, C, 1, 1) of the released code as (C,)."""
+    expected = network.state_dict()
+    if isinstance(network, BFCNN):
+        # The last convolution's number depends on the depth, so it is renamed here.
+        last = f"hidden.{len(network.hidden)}.conv.weight"
+        weights = {("last.weight" if k == last else k): v for k, v in weights.items()}
+    if missing := sorted(expected.keys() ^ weights.keys()):
+        raise ValueError(f"released: {missing[0]} is missing or unexpected ({len(missing)} in all)")
+    for key, value in weights.items():
+        if value.numel() != expected[key].numel():
+            raise ValueError(
+                f"released: {key} has shape {tuple(value.shape)}, not {tuple(expected[key].shape)}"
+            )
+    network.load_state_dict({k: v.reshape(expected[k].shape) for k, v in weights.items()})
