@@ -1,0 +1,139 @@
+"""Near-duplicates of an image set, found in blocks and to the same answer whatever the blocks.
+
+The paper removes images whose cosine similarity to another exceeds 0.95 (appendix B.1, figure 6).
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gahb.checks import check_count, check_images, check_number
+
+__all__ = ["distinct_images", "remove_duplicates"]
+
+BLOCK = 1024
+ROUNDING = 1e-9
+"""By how much a cosine must exceed the threshold: more than double precision can blur."""
+MARGIN = 1e-3
+"""Single precision decides pairs farther than this from the threshold, double precision the rest.
+
+It also covers the shortened mantissa with which graphics processors may multiply matrices.
+"""
+
+
+def remove_duplicates(
+    x: Tensor, threshold: float = 0.95, *, centred: bool = True, block: int = BLOCK
+) -> Tensor:
+    """Images of ``x`` without near-duplicates: the first of every group stays, in the same order.
+
+    Image j is dropped if its cosine similarity to an earlier image *that was kept* exceeds
+    ``threshold``. The answer does not depend on ``block``. Beyond the result, a handful of blocks
+    are held in memory: below 0.5 GB for images of 80x80, however many there are.
+
+    Parameters
+    ----------
+    x : Tensor
+        Images, (n, C, H, W), floating-point or uint8.
+    threshold : float
+        Largest cosine similarity allowed between two images that are kept, in [-1, 1].
+    centred : bool
+        Subtract every image's own mean first, as the released code of the paper does; otherwise
+        the plain normalised inner product, which the paper's text states. An image without
+        direction (constant if centred, black if not) has cosine 1 to its like and 0 to others.
+    block : int
+        Number of images compared with as many others at a time.
+
+    Returns
+    -------
+    Tensor
+        Kept images (m, C, H, W), of the dtype of ``x``; ``x`` itself if all are kept.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not a float or uint8 tensor.
+    ValueError
+        If ``x`` has another shape or holds NaN, or ``threshold`` or ``block`` is out of range.
+
+    Examples
+    --------
+    >>> x = torch.rand(10, 1, 8, 8)
+    >>> torch.equal(remove_duplicates(torch.cat([x, 0.5 * x])), x)
+    True
+    """
+    kept = distinct_images(x, threshold, centred=centred, block=block)
+    return x if len(kept) == len(x) else x[kept]
+
+
+@torch.no_grad()
+def distinct_images(
+    x: Tensor, threshold: float = 0.95, *, centred: bool = True, block: int = BLOCK
+) -> Tensor:
+    """Indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
+
+    Examples
+    --------
+    >>> x = torch.rand(3, 1, 8, 8)
+    >>> distinct_images(x[[0, 1, 0, 2, 1]])
+    tensor([0, 1, 3])
+    """
+    # Nothing is allocated on the meta device: a set of bytes is checked without a larger copy.
+    is_bytes = isinstance(x, Tensor) and x.dtype == torch.uint8
+    check_images("x", x.to("meta", torch.float32) if is_bytes else x, finite=False)
+    check_number("threshold", threshold, low=-1, high=1)
+    check_count("block", block)
+    kept = torch.empty(0, dtype=torch.long, device=x.device)
+    for candidates in torch.arange(len(x), device=x.device).split(block):
+        directions = _directions(x[candidates], centred)
+        for earlier in kept.split(block):
+            others = _directions(x[earlier], centred)
+            new = ~_similar(directions, others, threshold).any(dim=1)
+            candidates, directions = candidates[new], directions[new]
+        first = _first_of_each(_similar(directions, directions, threshold))
+        kept = torch.cat([kept, candidates[first]])
+    return kept
+
+
+def _first_of_each(similar: Tensor) -> Tensor:
+    """Greedy choice in order: each image that is similar to none chosen before, (n,) bool."""
+    chosen = torch.ones(len(similar), dtype=torch.bool, device=similar.device)
+    for j in range(len(similar)):
+        if chosen[j]:
+            chosen[j + 1 :] &= ~similar[j, j + 1 :]
+    return chosen
+
+
+def _directions(images: Tensor, centred: bool) -> Tensor:
+    """Unit vectors of the images in double precision, (n, d + 1).
+
+    The last coordinate is 1 for an image without direction and 0 for all others.
+    """
+    directions = torch.zeros(
+        len(images), images.shape[1:].numel() + 1, dtype=torch.float64, device=images.device
+    )
+    rows = directions[:, :-1]
+    rows.copy_(images.flatten(1))
+    origin = rows[:, :1].clone() if centred else torch.zeros_like(rows[:, :1])
+    flat = (rows == origin).all(dim=1)
+    if centred:
+        rows -= rows.mean(dim=1, keepdim=True)
+    lengths = rows.norm(dim=1, keepdim=True)
+    if not torch.isfinite(lengths).all():
+        raise ValueError("x: holds NaN or infinity; accepted: finite values only")
+    rows /= lengths
+    rows[flat] = 0
+    directions[:, -1] = flat
+    return directions
+
+
+def _similar(a: Tensor, b: Tensor, threshold: float) -> Tensor:
+    """Whether the cosine of each pair of unit vectors exceeds the threshold, (len(a), len(b))."""
+    cosine = a.float() @ b.float().T
+    similar = cosine > threshold
+    for pairs in ((cosine - threshold).abs() <= MARGIN).nonzero().split(BLOCK):
+        i, j = pairs.unbind(dim=1)
+        similar[i, j] = (a[i] * b[j]).sum(dim=1) > threshold + ROUNDING
+    return similar

@@ -1,0 +1,150 @@
+"""Clean images x of a named class, in three disjoint subsets.
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from gahb.checks import check_choice, check_count
+from gahb.images.cache import cached_images
+from gahb.images.faces import SIDE, draw_faces
+from gahb.images.folder import read_folder
+from gahb.images.leaves import draw_leaves
+from gahb.images.streams import SUBSETS
+
+__all__ = ["CLASSES", "Drawn", "Stored", "load"]
+
+SMALLEST, LARGEST = 8, 1024
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A class without end: image i of a subset is drawn from random numbers of its own.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(indices, size, subset, seed)`` gives uint8 images (len(indices), 1, size, size).
+    largest : int
+        Largest size that can be drawn, in pixels a side.
+    version : int
+        Raised whenever ``draw`` changes its images, so that cached ones are not mistaken for them.
+    """
+
+    draw: Callable[[Sequence[int], int, str, int], Tensor]
+    largest: int = LARGEST
+    version: int = 1
+    takes_path: ClassVar[bool] = False
+
+    def images(
+        self, name: str, n: int, size: int, subset: str, seed: int, path: Path | None
+    ) -> Tensor:
+        """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
+        key = f"{name}-v{self.version}-{size}-{subset}-seed{seed}"
+        return cached_images(key, n, lambda indices: self.draw(indices, size, subset, seed))
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A class of as many images as its user has: ``read(path, n, size, subset, seed)``."""
+
+    read: Callable[[Path, int, int, str, int], Tensor]
+    largest: int = LARGEST
+    takes_path: ClassVar[bool] = True
+
+    def images(
+        self, name: str, n: int, size: int, subset: str, seed: int, path: Path | None
+    ) -> Tensor:
+        """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
+        assert path is not None
+        return self.read(path, n, size, subset, seed)
+
+
+CLASSES: dict[str, Drawn | Stored] = {
+    "faces": Drawn(draw_faces, largest=SIDE),
+    "leaves": Drawn(draw_leaves),
+    "folder": Stored(read_folder),
+}
+
+
+def load(
+    name: str,
+    n: int,
+    size: int,
+    subset: str = "S1",
+    seed: int = 0,
+    dtype: torch.dtype = torch.float32,
+    path: str | Path | None = None,
+) -> Tensor:
+    """First ``n`` images of a subset of an image class, made or read once and then cached.
+
+    The subsets are disjoint, and image i of a subset is the same whatever ``n``.
+
+    Parameters
+    ----------
+    name : str
+        Image class, a key of ``gahb.images.CLASSES``.
+    n : int
+        Number of images.
+    size : int
+        Pixels a side, from 8; at most 64 for ``faces``, at most its pictures' own for ``folder``.
+    subset : str
+        ``S1``, ``S2`` or ``test``.
+    seed : int
+        Chooses another sequence of images, or for ``folder`` another split, in [0, 2^32).
+    dtype : torch.dtype
+        Floating-point for grey levels in [0, 1], ``torch.uint8`` for the same ones in 0..255.
+    path : str or Path, optional
+        Folder or .zip file of the user's images, for the classes that read them.
+
+    Returns
+    -------
+    Tensor
+        Images, (n, 1, size, size).
+
+    Raises
+    ------
+    ValueError, TypeError
+        If an argument is unknown or out of range, or the subset has fewer than ``n`` images.
+    FileNotFoundError
+        If there is nothing at ``path``.
+
+    Examples
+    --------
+    >>> load("leaves", n=2, size=16, subset="test").shape
+    torch.Size([2, 1, 16, 16])
+    """
+    check_choice("name", name, list(CLASSES))
+    image_class = CLASSES[name]
+    check_count("n", n)
+    check_count("size", size, SMALLEST, image_class.largest)
+    check_choice("subset", subset, SUBSETS)
+    check_count("seed", seed, 0, 2**32 - 1)
+    _check_dtype(dtype)
+    folder = _checked_path(name, path)
+    images = image_class.images(name, n, size, subset, seed, folder)
+    return images if dtype == torch.uint8 else images.to(dtype) / 255
+
+
+def _check_dtype(dtype: Any) -> None:
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
+        raise TypeError(f"dtype: {dtype!r} is not a floating-point type of torch or torch.uint8")
+
+
+def _checked_path(name: str, path: Any) -> Path | None:
+    takes_path = CLASSES[name].takes_path
+    if path is None and takes_path:
+        raise ValueError(f"path: the class {name!r} needs a folder or a .zip file of images")
+    if path is not None and not takes_path:
+        raise ValueError(f"path: the class {name!r} takes none")
+    if path is not None and not isinstance(path, str | Path):
+        raise TypeError(f"path: {path!r} is not the name of a folder or a .zip file")
+    return None if path is None else Path(path)

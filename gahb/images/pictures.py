@@ -1,0 +1,53 @@
+"""One picture file made into one clean image: its grey centre square, averaged to a small size.
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+from io import BytesIO
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+__all__ = ["SUFFIXES", "read_picture"]
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
+    """Grey centre square of a picture file, each pixel an average over its area, (size, size).
+
+    Raises
+    ------
+    ValueError
+        If the file cannot be decoded or its shorter side has fewer than ``size`` pixels.
+    """
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            image = _grey(ImageOps.exif_transpose(opened))
+    except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"path: the image {name} cannot be read: {reason}") from error
+    side = min(image.size)
+    if side < size:
+        raise ValueError(
+            f"size: {size} is more than the image {name} has, {image.width}x{image.height} pixels"
+        )
+    left, upper = (image.width - side) // 2, (image.height - side) // 2
+    square = (left, upper, left + side, upper + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=square))
+
+
+def _grey(image: Image.Image) -> Image.Image:
+    """Grey levels 0..255, also of 16 bits; what is transparent shows white."""
+    if image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its mode {image.mode} has no fixed range of grey levels")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return image.convert("L")
