@@ -1,0 +1,20 @@
+"""Pictures of the book: each function draws one kind of axes and returns it.
+
+floor: 5
+"""
+
+from gahb.figures.curves import gaps, psnr_curves
+from gahb.figures.images import image_grid
+from gahb.figures.style import colours, count_label, panels, style
+from gahb.figures.updates import curve_against_updates
+
+__all__ = [
+    "colours",
+    "count_label",
+    "curve_against_updates",
+    "gaps",
+    "image_grid",
+    "panels",
+    "psnr_curves",
+    "style",
+]

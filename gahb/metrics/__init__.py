@@ -1,0 +1,19 @@
+"""How well a denoiser does: PSNR curves, their slopes, and the gap between train and test.
+
+floor: 3
+"""
+
+from gahb.metrics.curves import PsnrCurve, Slope, psnr_curve
+from gahb.metrics.decibels import psnr, psnr_from_sigma, sigma_from_psnr
+from gahb.metrics.gap import Gap, train_test_gap
+
+__all__ = [
+    "Gap",
+    "PsnrCurve",
+    "Slope",
+    "psnr",
+    "psnr_curve",
+    "psnr_from_sigma",
+    "sigma_from_psnr",
+    "train_test_gap",
+]

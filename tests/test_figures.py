@@ -1,0 +1,246 @@
+"""Figures draw the data that they are given, with units, and open no figure but their own."""
+
+from collections.abc import Iterator
+
+import matplotlib
+
+matplotlib.use("Agg")
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
+from torch import Tensor
+
+from gahb import figures
+from gahb.metrics import Gap, PsnrCurve, psnr_from_sigma, train_test_gap
+
+LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
+SIZES = [1, 10, 100, 1000, 10000]
+
+
+@pytest.fixture(autouse=True)
+def no_figure_left() -> Iterator[None]:
+    plt.close("all")
+    yield
+    plt.close("all")
+
+
+def curve(start: float = 15.0, slope: float = 0.5, n: int = 20) -> PsnrCurve:
+    offsets = torch.randn((1, n), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    return PsnrCurve.of(LEVELS, start + slope * LEVELS[:, None] + offsets)
+
+
+def curves(sizes: list[int]) -> dict[int, PsnrCurve]:
+    return {n: curve(start=20 - i) for i, n in enumerate(sizes)}
+
+
+def gap_of(n: int = 20) -> Gap:
+    return train_test_gap(curve(20, n=n), curve(15))
+
+
+def some_images(n: int = 3, side: int = 8) -> Tensor:
+    return torch.rand((n, 1, side, side), generator=torch.Generator().manual_seed(n))
+
+
+def legend_of(ax: Axes) -> list[str]:
+    return [text.get_text() for text in ax.get_legend().get_texts()]
+
+
+def updates() -> tuple[dict, dict]:
+    train = {100: {1: 12.0, 10: 20.0, 1000: 31.0}, 1000: {1: 12.0, 10: 21.0, 1000: 27.0}}
+    test = {100: {1: 12.0, 1000: 23.0, 10: 19.0}, 1000: {1: 12.0, 10: 21.0, 1000: 26.5}}
+    return train, test
+
+
+EACH = [
+    lambda ax=None: figures.psnr_curves(curves(SIZES), ax=ax, dashed=curves([1]), title="Test"),
+    lambda ax=None: figures.gaps({10: gap_of(), 100: gap_of()}, ax=ax, title="Gap"),
+    lambda ax=None: figures.curve_against_updates(*updates(), sigma=0.1, ax=ax, title="Updates"),
+    lambda ax=None: figures.image_grid({"clean": some_images()}, ax=ax, title="Images"),
+]
+NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid"]
+
+
+@pytest.mark.parametrize("draw", EACH, ids=NAMES)
+def test_one_new_figure_or_none_at_all(draw) -> None:
+    ax = draw()
+    assert plt.get_fignums() == [ax.figure.number]
+    fig, (left, right) = figures.panels(2)
+    assert draw(left) is left and draw(right) is right
+    assert len(plt.get_fignums()) == 2
+    fig.canvas.draw()
+    assert ax.get_title(loc="left") == left.get_title(loc="left") != ""
+
+
+@pytest.mark.parametrize("draw", EACH, ids=NAMES)
+def test_settings_of_the_caller_survive(draw) -> None:
+    theirs = {"figure.dpi": 77, "font.size": 5, "lines.linewidth": 9, "axes.grid": False}
+    with matplotlib.rc_context(theirs):
+        before = matplotlib.rcParams.copy()
+        ax = draw()
+        assert matplotlib.rcParams == before
+    assert ax.figure.dpi != 77, "the look of the book holds inside"
+
+
+@pytest.mark.parametrize("sizes", [[1], [10000], SIZES, ["UNet", "BF-CNN"]])
+def test_psnr_curves_draw_the_data(sizes: list) -> None:
+    given = curves(sizes)
+    ax = figures.psnr_curves(given)
+    assert len(ax.lines) == len(given) + 1
+    for line, one in zip(ax.lines, given.values(), strict=False):
+        np.testing.assert_array_equal(line.get_xdata(), one.input_psnr)
+        np.testing.assert_array_equal(line.get_ydata(), one.output_psnr)
+    for shade, one in zip(ax.collections, given.values(), strict=True):
+        drawn = shade.get_paths()[0].vertices[:, 1]
+        assert (drawn.min(), drawn.max()) == (float(one.low.min()), float(one.high.max()))
+    identity = ax.lines[-1]
+    np.testing.assert_array_equal(identity.get_xdata(), identity.get_ydata())
+    np.testing.assert_array_equal(identity.get_xdata(), [0, 40])
+
+
+def test_psnr_axes_have_units_and_increase_to_the_right() -> None:
+    ax = figures.psnr_curves(curves(SIZES))
+    assert ax.get_xlabel() == "Input PSNR (dB)" and ax.get_ylabel() == "Output PSNR (dB)"
+    low, high = ax.get_xlim()
+    assert low < high
+
+
+@pytest.mark.parametrize("draw", EACH[:2], ids=NAMES[:2])
+def test_sigma_is_written_above_at_its_place(draw) -> None:
+    ax = draw()
+    ax.figure.canvas.draw()
+    (above,) = ax.child_axes
+    labels = [tick.get_text() for tick in above.get_xticklabels()]
+    assert above.get_xlabel() == "Noise level σ" and {"1", "0.1", "0.01"} <= set(labels)
+    np.testing.assert_allclose(above.get_xticks(), [psnr_from_sigma(float(s)) for s in labels])
+    np.testing.assert_allclose(above.get_xlim(), ax.get_xlim())
+
+
+def test_legend_writes_thousands_and_line_styles() -> None:
+    ax = figures.psnr_curves(curves(SIZES), dashed=curves([10]), dashed_label="empirical Bayes")
+    sizes = ["N = 1", "N = 10", "N = 100", "N = 1\u2009000", "N = 10\u2009000"]
+    assert legend_of(ax) == [*sizes, "empirical Bayes", "identity"]
+    alone = figures.psnr_curves(curves([10]), identity=False)
+    assert legend_of(alone) == ["N = 10"] and len(alone.lines) == 1
+    assert figures.psnr_curves(curves([10]), legend=False).get_legend() is None
+
+
+def test_dashed_curves_keep_the_range_and_the_colours() -> None:
+    plain = figures.psnr_curves(curves([10, 100]))
+    off_the_chart = {100: curve(start=150, slope=0), 10: curve(start=12, slope=0)}
+    ax = figures.psnr_curves(curves([10, 100]), dashed=off_the_chart)
+    for axes in (plain, ax):
+        axes.figure.canvas.draw()
+    assert ax.get_ylim() == plain.get_ylim() and ax.get_xlim() == plain.get_xlim()
+    dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
+    solid = {line.get_color() for line in ax.lines[:2]}
+    assert {line.get_color() for line in dashed} == solid
+    np.testing.assert_array_equal(dashed[0].get_ydata(), off_the_chart[100].output_psnr)
+
+
+def test_panels_share_the_vertical_axis_and_its_label() -> None:
+    _, (left, right) = figures.panels(2)
+    figures.psnr_curves({1: curve(30, 1)}, ax=left)
+    figures.psnr_curves({1: curve(5, 0)}, ax=right)
+    assert left.get_ylim() == right.get_ylim()
+    assert left.get_ylim()[0] < 0 and left.get_ylim()[1] > 70
+    assert (left.get_ylabel(), right.get_ylabel()) == ("Output PSNR (dB)", "")
+
+
+def test_one_image_is_drawn_without_a_band() -> None:
+    ax = figures.psnr_curves({1: curve(n=1)})
+    ax.figure.canvas.draw()
+    assert np.isfinite(ax.get_ylim()).all()
+    assert figures.gaps({1: gap_of(n=1)}).get_ylim()[1] > 1
+
+
+def test_one_noise_level_is_enough() -> None:
+    point = PsnrCurve.of(LEVELS[:1], torch.tensor([[20.0, 21.0]]))
+    figures.psnr_curves({1: point}).figure.canvas.draw()
+
+
+def test_gaps_draw_the_data() -> None:
+    gap = gap_of()
+    ax = figures.gaps({10: gap})
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), gap.value)
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Input PSNR (dB)", "Train − test PSNR (dB)")
+    assert legend_of(ax) == ["N = 10"]
+    ax.figure.canvas.draw()
+    assert "0.5" in [tick.get_text() for tick in ax.get_yticklabels()]
+
+
+def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
+    train, test = updates()
+    ax = figures.curve_against_updates(train, test, sigma=0.1)
+    assert len(ax.lines) == 4 and ax.get_xscale() == "log"
+    np.testing.assert_array_equal(ax.lines[0].get_xdata(), [1, 10, 1000])
+    np.testing.assert_array_equal(ax.lines[0].get_ydata(), [12, 20, 31])
+    np.testing.assert_array_equal(ax.lines[1].get_ydata(), [12, 19, 23])
+    assert (ax.get_xlabel(), ax.get_ylabel()) == ("Updates", "Output PSNR at σ = 0.1 (dB)")
+    expected = ["N = 100", "N = 1\u2009000", "training images", "test images"]
+    assert legend_of(ax) == expected
+
+
+def test_image_grid_puts_every_pixel_in_its_place() -> None:
+    clean, noisy = some_images(3), some_images(2) + 5
+    ax = figures.image_grid({"clean": clean, 100: noisy}, columns=["a", "b", "c"])
+    (picture,) = ax.images
+    drawn, margin = picture.get_array(), 1
+    assert drawn.shape == (8 + margin + 8, 3 * 8 + 2 * margin) and picture.get_clim() == (0, 1)
+    np.testing.assert_array_equal(drawn[:8, 9:17], clean[1, 0])
+    np.testing.assert_array_equal(drawn[9:, :8], noisy[0, 0])
+    assert drawn.mask[9:, 18:].all() and drawn.mask[8].all() and drawn.mask[:, 8].all()
+    assert not drawn.mask[:8, :8].any()
+    assert [tick.get_text() for tick in ax.get_yticklabels()] == ["clean", "N = 100"]
+    assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b", "c"]
+    np.testing.assert_array_equal(ax.get_xticks(), [3.5, 12.5, 21.5])
+    np.testing.assert_array_equal(ax.get_yticks(), [3.5, 12.5])
+
+
+def test_image_grid_is_grey_from_black_to_white() -> None:
+    x = torch.zeros(2, 1, 4, 4)
+    x[1] = 1
+    (picture,) = figures.image_grid({"x": x}).images
+    pixels = picture.to_rgba(picture.get_array())
+    assert tuple(pixels[0, 0]) == (0, 0, 0, 1) and tuple(pixels[0, -1]) == (1, 1, 1, 1)
+
+
+def test_colours_are_ordered_and_belong_to_the_size() -> None:
+    palette = figures.colours(SIZES)
+    assert figures.colours([100])[100] == palette[100]
+    weights = np.array([0.2126, 0.7152, 0.0722])
+    luminance = [float(np.array(to_rgb(palette[n])) @ weights) for n in SIZES]
+    assert luminance == sorted(luminance) and min(np.diff(luminance)) > 0.02
+    assert luminance[-1] < 0.7, "too pale on white"
+    assert len(set(figures.colours(["a", "b", "c"]).values())) == 3
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: figures.psnr_curves({}), "^curves: empty"),
+        (lambda: figures.gaps({}), "^gaps: empty"),
+        (lambda: figures.curve_against_updates({}, {}, 0.1), "^train: empty"),
+        (lambda: figures.curve_against_updates({1: {1: 2.0}}, {}, 0.1), "^test: labels"),
+        (lambda: figures.curve_against_updates({1: {1: 2.0}}, {1: {2: 2.0}}, 0.1), "^test.1.: up"),
+        (lambda: figures.curve_against_updates({1: {0: 2.0}}, {1: {0: 2.0}}, 0.1), "^train.1.: up"),
+        (lambda: figures.curve_against_updates(*updates(), 0.0), "^sigma: 0.0 is not"),
+        (lambda: figures.image_grid({}), "^rows: empty"),
+        (lambda: figures.image_grid({"x": some_images()[0]}), r"^rows\['x'\]: shape"),
+        (lambda: figures.image_grid({"x": some_images().expand(-1, 3, -1, -1)}), "3 channels"),
+        (
+            lambda: figures.image_grid({"x": some_images(), "y": some_images(side=4)}),
+            "^rows: image sizes",
+        ),
+        (lambda: figures.image_grid({"x": some_images()}, columns=["a"]), "^columns: 1 labels"),
+        (lambda: figures.panels(0), "^columns: 0 is not"),
+    ],
+)
+def test_bad_input_gives_one_clear_line_and_no_figure(call, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=message) as error:
+        call()
+    assert "\n" not in str(error.value)
+    assert plt.get_fignums() == []
