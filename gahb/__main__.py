@@ -1,0 +1,138 @@
+"""The command line: ``python -m gahb list | show | train | sweep | verify``.
+
+floor: 6
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+import torch
+
+from gahb import artifacts, recipes, settings
+from gahb.sweep import sweep
+from gahb.training import Recipe, train
+from gahb.training.loop import folder_of
+from gahb.training.record import CHECKPOINT, read_manifest
+
+__all__ = ["main"]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; give the exit status. Errors are one line on the standard error."""
+    options = parser().parse_args(arguments)
+    try:
+        if options.edition:
+            # Also for the processes that a sweep starts.
+            os.environ["GAHB_EDITION"] = options.edition
+        return int(options.run(options))
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        print(f"gahb: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("gahb: stopped; the same command goes on from the checkpoint", file=sys.stderr)
+        return 130
+
+
+def parser() -> argparse.ArgumentParser:
+    """The commands and their options."""
+    top = argparse.ArgumentParser(prog="python -m gahb", description=main.__doc__)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(name: str, run: object, help: str) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=help, description=help)
+        added.set_defaults(run=run)
+        editions = settings.EDITIONS
+        added.add_argument("--edition", choices=editions, help="default: GAHB_EDITION, or laptop")
+        return added
+
+    command("list", run_list, "list the recipes of an edition, and what has been trained")
+    show = command("show", run_show, "print a recipe, and the manifest of its training")
+    show.add_argument("name", metavar="NAME")
+    training = command("train", run_train, "train recipes, or go on with interrupted trainings")
+    training.add_argument("names", nargs="+", metavar="NAME")
+    training.add_argument("--again", action="store_true", help="forget what was trained before")
+    training.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
+    sweeping = command("sweep", run_sweep, "train all recipes that match a pattern, side by side")
+    sweeping.add_argument("pattern", metavar="PATTERN", help="such as 'faces-unet-n*-s1'")
+    sweeping.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    verifying = command("verify", run_verify, "check checksums, and measure the PSNR anew")
+    verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
+    return top
+
+
+def run_list(options: argparse.Namespace) -> int:
+    """One line a recipe: name, state, test PSNR at 20 dB, wall time."""
+    print(f"{'recipe':32} {'state':12} {'test PSNR at 20 dB':>18} {'minutes':>8}")
+    for recipe in recipes.every().values():
+        state, output_psnr, minutes = summary(recipe)
+        print(f"{recipe.name:32} {state:12} {output_psnr:>18} {minutes:>8}")
+    return 0
+
+
+def summary(recipe: Recipe) -> tuple[str, str, str]:
+    """State of a recipe's training, its test PSNR at 20 dB input in dB, its minutes."""
+    folder = folder_of(recipe)
+    found = read_manifest(folder)
+    if found is None:
+        return ("interrupted" if (folder / CHECKPOINT).is_file() else "missing"), "", ""
+    if found["hash"] != recipe.hash:
+        return "outdated", "", ""
+    curve = found["measured"]
+    output_psnr = curve["test"][curve["input_psnr"].index(20.0)]
+    return "trained", f"{output_psnr:.2f} dB", f"{found['wall_seconds'] / 60:.1f}"
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Recipe and manifest as JSON."""
+    recipe = recipes.get(options.name)
+    shown = {"recipe": recipe.as_dict(), "hash": recipe.hash}
+    print(json.dumps(read_manifest(folder_of(recipe)) or shown, indent=2))
+    return 0
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train one recipe after the other."""
+    if options.threads is not None:
+        if options.threads < 1:
+            raise ValueError(f"--threads: {options.threads} is not a whole number of at least 1")
+        torch.set_num_threads(options.threads)
+    for recipe in [recipes.get(name) for name in options.names]:
+        train(recipe, again=options.again)
+    return 0
+
+
+def run_sweep(options: argparse.Namespace) -> int:
+    """Train all that match; exit with 1 if any failed."""
+    failed = sweep(options.pattern, jobs=options.jobs)
+    for name in failed:
+        print(f"gahb: {name} failed", file=sys.stderr)
+    return int(bool(failed))
+
+
+def run_verify(options: argparse.Namespace) -> int:
+    """One line an artifact; exit with 1 if any is not what its manifest says."""
+    trained = (r.name for r in recipes.every().values() if read_manifest(folder_of(r)))
+    names = options.names or list(trained)
+    if not names:
+        raise ValueError("NAME: nothing has been trained in this edition")
+    verdicts = [show_verdict(name) for name in names]
+    return int(not all(verdicts))
+
+
+def show_verdict(name: str) -> bool:
+    """Verify one artifact and print the line."""
+    verdict = artifacts.verify(name)
+    if verdict.good:
+        print(f"{name}: good (PSNR differs by {verdict.difference:.4f} dB)", flush=True)
+    else:
+        print(f"{name}: BAD: {verdict.problem}", flush=True)
+    return verdict.good
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,10 @@
+"""Training denoisers: recipes, batches, optimisers, the loop, and the record that it leaves.
+
+floor: 3
+"""
+
+from gahb.training.loop import train
+from gahb.training.recipe import Recipe
+from gahb.training.record import History, history
+
+__all__ = ["History", "Recipe", "history", "train"]

@@ -1,0 +1,273 @@
+"""The one training loop, for a CPU, a GPU, or several processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from gahb import images
+from gahb.denoiser import Denoiser
+from gahb.metrics import psnr_curve
+from gahb.settings import artifacts_folder, written_whole
+from gahb.training.batches import Batches
+from gahb.training.optimisers import Optimiser
+from gahb.training.recipe import Recipe
+from gahb.training.record import (
+    CHECKPOINT,
+    load_network,
+    read_checkpoint,
+    read_manifest,
+    write_log,
+    write_record,
+)
+
+__all__ = ["INPUT_PSNR", "folder_of", "measured", "train"]
+
+INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which every training is measured
+LOG_EVERY = 10  # updates
+CHECKPOINT_EVERY = 50  # updates
+SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
+
+
+def folder_of(recipe: Recipe) -> Path:
+    """Folder of the weights and the log that a recipe gives."""
+    return artifacts_folder() / recipe.edition / recipe.name
+
+
+def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = False) -> Denoiser:
+    """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
+
+    Minimises the mean squared error of equation 4, written on the residual: the network is to
+    give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
+    go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        What to train.
+    folder : path, optional
+        Where weights, log and manifest go; by default ``<artifacts>/<edition>/<name>``.
+    again : bool
+        Whether to forget what the folder holds and train from the start.
+
+    Returns
+    -------
+    Denoiser
+        The trained denoiser, on the device of the training.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds a training of another recipe.
+    FloatingPointError
+        If the loss or a weight is not finite: the last good checkpoint is kept.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gahb import recipes
+    >>> recipe = recipes.get("faces-unet-n10-s1", edition="smoke").but(images="leaves", updates=3)
+    >>> f = train(recipe, tempfile.mkdtemp())
+    >>> f(torch.rand(1, 1, 16, 16)).shape
+    torch.Size([1, 1, 16, 16])
+    """
+    folder = Path(folder) if folder is not None else folder_of(recipe)
+    if again and folder.is_dir():
+        shutil.rmtree(folder)
+    if manifest := read_manifest(folder):
+        if manifest["hash"] != recipe.hash:
+            raise ValueError(
+                f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
+                f"{recipe.hash}); train again, or elsewhere"
+            )
+        return Denoiser(load_network(folder, recipe))
+    training = Training(recipe, folder)
+    training.run()
+    return Denoiser(training.network)
+
+
+class Training:
+    """The state of one training: network, optimiser, number of the next update, and log."""
+
+    def __init__(self, recipe: Recipe, folder: Path) -> None:
+        self.recipe, self.folder = recipe, folder
+        cuda = torch.cuda.is_available()
+        self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no")
+        self.device = self.accelerator.device
+        with self.accelerator.main_process_first():
+            self.train_images = self.load_images(recipe.subset, recipe.n)
+            self.test_images = self.load_images("test", FINAL_IMAGES)
+        torch.manual_seed(recipe.seed)
+        network = recipe.build().to(self.device)
+        # The annotations of Module.to forget that it takes a memory format alone.
+        self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.optimiser = Optimiser(recipe, self.network)
+        self.update, self.seconds = 0, 0.0
+        self.log: list[dict[str, Any]] = []
+        if checkpoint := read_checkpoint(folder, recipe):
+            self.restore(checkpoint)
+
+    def load_images(self, subset: str, n: int) -> Tensor:
+        """Images on the device of the training, (n, 1, size, size) uint8."""
+        recipe = self.recipe
+        loaded = images.load(recipe.images, n, recipe.size, subset, dtype=torch.uint8)
+        return loaded.to(self.device)
+
+    def run(self) -> None:
+        """Go on from the present update to the last, then measure and write the record."""
+        accelerator, recipe = self.accelerator, self.recipe
+        self.network.train()
+        parallel = accelerator.prepare(self.network)
+        batches = Batches(
+            recipe, self.train_images, accelerator.process_index, accelerator.num_processes
+        )
+        window = Window(self.device)
+        hidden = bool(os.environ.get("CI")) or not accelerator.is_main_process
+        bar = tqdm(total=recipe.updates, initial=self.update, desc=recipe.name, disable=hidden)
+        started = time.monotonic() - self.seconds
+        while self.update < recipe.updates:
+            window.add(*self.one_update(parallel, batches(self.update)))
+            self.update += 1
+            self.seconds = time.monotonic() - started
+            bar.update()
+            if self.update % LOG_EVERY == 0 or self.update == recipe.updates:
+                bar.set_postfix(self.record_window(window), refresh=False)
+            if self.update in snapshot_updates(recipe.updates):
+                self.record_snapshot()
+            if self.update % CHECKPOINT_EVERY == 0:
+                self.save()
+        bar.close()
+        self.finish()
+
+    def one_update(
+        self, parallel: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
+    ) -> tuple[Tensor, Tensor]:
+        """Loss and training PSNR of one batch, and the step that they give."""
+        x, z, _ = batch
+        y = (x + z).contiguous(memory_format=torch.channels_last)
+        residual = parallel(y).float()
+        # y - residual - x = z - residual: the error of the residual is that of the estimate.
+        error = (residual - z).square().mean(dim=(1, 2, 3))
+        loss = error.mean()
+        self.accelerator.backward(loss)
+        self.optimiser.step(self.update)
+        return loss.detach(), -10 * error.detach().log10().mean()
+
+    def record_window(self, window: Window) -> dict[str, float]:
+        """Log the mean loss and PSNR since the last line of the log."""
+        loss, output_psnr = self.accelerator.reduce(window.take(), reduction="mean").tolist()
+        if not math.isfinite(loss):
+            raise self.not_finite("loss")
+        self.log.append(
+            {
+                "update": self.update,
+                "loss": float(f"{loss:.6g}"),
+                "psnr": round(output_psnr, 3),
+                "seconds": round(self.seconds, 1),
+            }
+        )
+        return {"loss": loss, "PSNR": output_psnr}
+
+    def record_snapshot(self) -> None:
+        """Log the PSNR on training and on test images, dB, at every noise level."""
+        curves = measured(self.network, self.train_images, self.test_images, SNAPSHOT_IMAGES)
+        self.network.train()
+        self.log.append({"update": self.update, "snapshot": curves})
+
+    def save(self) -> None:
+        """Write a checkpoint, whole or not at all, and only of finite weights."""
+        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
+            raise self.not_finite("a weight")
+        if not self.accelerator.is_main_process:
+            return
+        state = {
+            "hash": self.recipe.hash,
+            "update": self.update,
+            "seconds": self.seconds,
+            "network": self.network.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "log": self.log,
+        }
+        with written_whole(self.folder / CHECKPOINT) as temporary:
+            torch.save(state, temporary)
+        write_log(self.folder, self.log)
+
+    def restore(self, checkpoint: dict[str, Any]) -> None:
+        """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
+        self.network.load_state_dict(checkpoint["network"])
+        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
+        self.log = checkpoint["log"]
+
+    def finish(self) -> None:
+        """Measure the trained network and write its record."""
+        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
+            raise self.not_finite("a weight")
+        curves = measured(self.network, self.train_images, self.test_images, FINAL_IMAGES)
+        if self.accelerator.is_main_process:
+            losses = [line for line in self.log if "loss" in line]
+            write_record(
+                self.folder,
+                self.network,
+                self.recipe,
+                self.log,
+                measured=curves,
+                final=losses[-1],
+                wall_seconds=round(self.seconds, 1),
+                device=str(self.device.type),
+                threads=torch.get_num_threads(),
+                processes=self.accelerator.num_processes,
+            )
+        self.accelerator.wait_for_everyone()
+
+    def not_finite(self, what: str) -> FloatingPointError:
+        """The error of a training that has diverged."""
+        return FloatingPointError(
+            f"{self.recipe.name}: {what} is not finite at update {self.update}; the last good "
+            "checkpoint is kept; lower learning_rate or step, or change the seed"
+        )
+
+
+class Window:
+    """Means of loss and PSNR over some updates, summed on the device: no wait at each update."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums, self.count = torch.zeros(2, device=device), 0
+
+    def add(self, loss: Tensor, output_psnr: Tensor) -> None:
+        """Count one update."""
+        self.sums += torch.stack([loss, output_psnr])
+        self.count += 1
+
+    def take(self) -> Tensor:
+        """Means since the last call, (2,)."""
+        means = self.sums / self.count
+        self.sums.zero_()
+        self.count = 0
+        return means
+
+
+def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
+    """Output PSNR in dB on up to ``n`` uint8 training and test images each, at all noise levels."""
+    f = Denoiser(network)
+    curves = {
+        name: psnr_curve(f, among[:n].float() / 255, INPUT_PSNR).output_psnr.tolist()
+        for name, among in (("train", train), ("test", test))
+    }
+    rounded = {name: [round(value, 4) for value in curve] for name, curve in curves.items()}
+    return {"input_psnr": [float(p) for p in INPUT_PSNR], **rounded}
+
+
+def snapshot_updates(updates: int) -> set[int]:
+    """Updates after which the PSNR is logged: half-octaves from 16, and the last."""
+    octaves = (round(16 * 2 ** (k / 2)) for k in range(60))
+    return {u for u in octaves if u < updates} | {updates}

@@ -1,0 +1,128 @@
+"""A recipe: everything that fixes one training."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import MISSING, asdict, dataclass, fields, replace
+from typing import Any
+
+from torch import nn
+
+from gahb.checks import check_choice, check_count, check_number
+from gahb.networks import BFCNN, UNet
+from gahb.settings import EDITIONS
+
+__all__ = ["NOISE_LAWS", "OPTIMISERS", "Recipe"]
+
+NETWORKS = ("unet", "bfcnn")
+NOISE_LAWS = ("u^2", "u")
+OPTIMISERS = ("muon", "adam")
+LABELS = ("name", "edition")  # the only fields that do not change what a training gives
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Everything that fixes one training: the same recipe gives the same weights.
+
+    Parameters
+    ----------
+    name : str
+        ``<class>-<network>-n<N>-<subset>``, such as ``faces-unet-n10000-s1``.
+    edition : str
+        The scale that it belongs to: ``smoke``, ``laptop``, ``colab`` or ``paper``.
+    images, size, n, subset : str, int, int, str
+        The ``n`` first images of a subset of an image class, ``size`` pixels a side.
+    network, depth, width : str, int, int
+        ``unet`` of ``depth`` blocks, or ``bfcnn`` of ``depth`` layers; channels of a layer.
+    updates, batch : int
+        Number of updates of the weights, and of images behind each (over all processes).
+    optimiser : str
+        ``muon``: orthogonalised momentum on the convolutions, each step a fraction ``step`` of
+        the weight's norm, and Adam on the rest; ``adam``: Adam on all.
+    learning_rate, step : float
+        Of Adam; of the orthogonalised momentum.
+    schedule : str
+        ``cosine`` to zero, or ``halving``: halved after every tenth of the updates.
+    noise : str
+        Law of the noise level: sigma = ``u^2``, which samples small noise more often, or ``u``,
+        with u uniform on [0, 1] and stratified over the batch.
+    weight : str
+        Weight of an image's squared error in the loss: ``none``, the plain mean.
+    seed : int
+        Of the initial weights, the order of the images and the noise.
+
+    Raises
+    ------
+    ValueError, TypeError
+        One line that names the field, its value, and what is accepted.
+
+    Examples
+    --------
+    >>> from gahb import recipes
+    >>> recipe = recipes.get("faces-unet-n10000-s1", edition="laptop")
+    >>> recipe.n, recipe.subset
+    (10000, 'S1')
+    >>> recipe.but(updates=10).hash == recipe.hash
+    False
+    """
+
+    name: str
+    edition: str
+    images: str
+    size: int
+    n: int
+    subset: str
+    network: str
+    depth: int
+    width: int
+    updates: int
+    batch: int
+    optimiser: str = "muon"
+    learning_rate: float = 3e-3
+    step: float = 0.02
+    schedule: str = "cosine"
+    noise: str = "u^2"
+    weight: str = "none"
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_choice("edition", self.edition, EDITIONS)
+        check_choice("network", self.network, NETWORKS)
+        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("schedule", self.schedule, ("cosine", "halving"))
+        check_choice("noise", self.noise, NOISE_LAWS)
+        check_choice("weight", self.weight, ("none",))
+        for count in ("size", "n", "depth", "width", "updates", "batch"):
+            check_count(count, getattr(self, count))
+        check_count("seed", self.seed, minimum=0)
+        check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
+        check_number("step", self.step, low=1e-12, high=1.0)
+
+    @property
+    def hash(self) -> str:
+        """Hexadecimal digest of all fields that change what the training gives.
+
+        Fields at their default are left out, so that a later version of the package can add a
+        field without changing the digest of what was trained before.
+        """
+        content = {
+            f.name: getattr(self, f.name)
+            for f in fields(self)
+            if f.name not in LABELS and (f.default is MISSING or getattr(self, f.name) != f.default)
+        }
+        return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
+
+    def but(self, **changes: Any) -> Recipe:
+        """A copy of the recipe with some fields changed."""
+        return replace(self, **changes)
+
+    def build(self) -> nn.Module:
+        """The untrained network, with torch's current random state."""
+        if self.network == "unet":
+            return UNet(self.depth, self.width)
+        return BFCNN(self.depth, self.width)
+
+    def as_dict(self) -> dict[str, Any]:
+        """All fields, as JSON holds them."""
+        return asdict(self)

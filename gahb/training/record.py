@@ -1,0 +1,167 @@
+"""What a training leaves in its folder: weights, log and manifest, or a checkpoint until then."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+from collections.abc import Iterable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from gahb.settings import written_whole
+from gahb.training.recipe import Recipe
+
+__all__ = [
+    "CHECKPOINT",
+    "LOG",
+    "MANIFEST",
+    "WEIGHTS",
+    "History",
+    "history",
+    "load_network",
+    "read_checkpoint",
+    "read_log",
+    "read_manifest",
+    "write_log",
+    "write_record",
+]
+
+WEIGHTS, LOG, MANIFEST = "weights.safetensors", "log.jsonl", "manifest.json"
+CHECKPOINT = "checkpoint.pt"
+
+
+def write_record(
+    folder: Path, network: nn.Module, recipe: Recipe, log: list[dict[str, Any]], **facts: Any
+) -> None:
+    """Write weights, log and, last of all, the manifest, which marks the training as finished.
+
+    The manifest holds the recipe and its hash, the checksums of the two other files, the versions
+    of what computed them, and the ``facts`` given.
+    """
+    with written_whole(folder / WEIGHTS) as temporary:
+        save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
+    write_log(folder, log)
+    manifest = {
+        "recipe": recipe.as_dict(),
+        "hash": recipe.hash,
+        "sha256": {name: sha256(folder / name) for name in (WEIGHTS, LOG)},
+        **facts,
+        "versions": {"python": platform.python_version()}
+        | {package: version(package) for package in ("torch", "numpy", "accelerate")},
+    }
+    with written_whole(folder / MANIFEST) as temporary:
+        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def write_log(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
+    """Write the log, one JSON object a line."""
+    with written_whole(folder / LOG) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def read_log(folder: Path) -> list[dict[str, Any]]:
+    """The log of a training, line by line."""
+    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+
+
+@dataclass(frozen=True)
+class History:
+    """PSNR in dB by number of updates, on training and on test images, at one noise level."""
+
+    train: dict[int, float]
+    test: dict[int, float]
+
+    def parted(self, gap: float) -> int | None:
+        """First logged update from which on train is above test by ``gap`` dB, if any."""
+        apart = [u for u in self.train if self.train[u] - self.test[u] >= gap]
+        together = [u for u in self.train if u not in apart]
+        late = [u for u in apart if u > max(together, default=0)]
+        return min(late, default=None)
+
+
+def history(folder: Path | str, input_psnr: float = 20.0) -> History:
+    """What the snapshots of a training tell about one noise level, given as input PSNR in dB.
+
+    Raises
+    ------
+    ValueError
+        If the snapshots were not taken at that noise level.
+    """
+    lines = {
+        line["update"]: line["snapshot"] for line in read_log(Path(folder)) if "snapshot" in line
+    }
+    levels = next(iter(lines.values()))["input_psnr"] if lines else []
+    if input_psnr not in levels:
+        raise ValueError(f"input_psnr: {input_psnr} has not been logged; accepted: {levels}")
+    at = levels.index(input_psnr)
+    return History(
+        train={update: curves["train"][at] for update, curves in lines.items()},
+        test={update: curves["test"][at] for update, curves in lines.items()},
+    )
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Manifest of a finished training, or None where there is none.
+
+    Raises
+    ------
+    ValueError
+        If the file is there but is not a manifest.
+    """
+    try:
+        content = json.loads((folder / MANIFEST).read_text())
+    except FileNotFoundError:
+        return None
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{folder.name}: {MANIFEST} is not JSON ({error})") from error
+    if not isinstance(content, dict) or not {"recipe", "hash", "sha256"} <= content.keys():
+        raise ValueError(f"{folder.name}: {MANIFEST} lacks recipe, hash or sha256")
+    return content
+
+
+def load_network(folder: Path, recipe: Recipe) -> nn.Module:
+    """The trained network of a folder, in evaluation mode on the CPU.
+
+    Raises
+    ------
+    ValueError
+        If the weights' checksum is not the manifest's.
+    FileNotFoundError
+        If the folder holds no finished training.
+    """
+    manifest = read_manifest(folder)
+    if manifest is None or not (folder / WEIGHTS).is_file():
+        raise FileNotFoundError(f"{recipe.name}: no finished training in its folder")
+    if sha256(folder / WEIGHTS) != manifest["sha256"][WEIGHTS]:
+        raise ValueError(f"{recipe.name}: {WEIGHTS} does not have the checksum of {MANIFEST}")
+    network = recipe.build()
+    network.load_state_dict(load_file(folder / WEIGHTS))
+    return network.eval()
+
+
+def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
+    """Checkpoint of an interrupted training of this very recipe, or None where there is none."""
+    path = folder / CHECKPOINT
+    if not path.is_file():
+        return None
+    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    if content["hash"] != recipe.hash:
+        raise ValueError(
+            f"{recipe.name}: {CHECKPOINT} is of another recipe (hash {content['hash']}, "
+            f"not {recipe.hash}); remove it to train anew"
+        )
+    return content
+
+
+def sha256(path: Path) -> str:
+    """Hexadecimal SHA-256 of a file."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

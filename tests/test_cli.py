@@ -1,0 +1,88 @@
+"""The command line, as a person calls it."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+from gahb import recipes
+from gahb import sweep as sweeping
+from gahb.__main__ import main
+from gahb.training.record import read_manifest
+
+
+@pytest.fixture
+def smoke(artifacts, quick, monkeypatch):
+    """The smoke edition on images that need no download, in a folder of its own."""
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    every = recipes.every
+
+    def on_leaves(edition=None):
+        return {n: r.but(images="leaves", updates=5) for n, r in every(edition).items()}
+
+    monkeypatch.setattr(recipes, "every", on_leaves)
+    return artifacts / "smoke"
+
+
+def test_list_show_train_verify(smoke, capsys):
+    assert main(["train", "faces-unet-n1-s1", "--threads", "1"]) == 0
+    assert main(["list"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 + len(recipes.every("smoke"))
+    assert " trained " in next(line for line in lines if line.startswith("faces-unet-n1-s1 "))
+    assert " missing " in next(line for line in lines if line.startswith("faces-unet-n1-s2 "))
+    assert main(["show", "faces-unet-n1-s1"]) == 0
+    assert json.loads(capsys.readouterr().out)["final"]["update"] == 5
+    assert main(["show", "faces-unet-n1-s2"]) == 0
+    assert json.loads(capsys.readouterr().out)["recipe"]["subset"] == "S2"
+    assert main(["verify"]) == 0
+    assert capsys.readouterr().out.startswith("faces-unet-n1-s1: good")
+    (smoke / "faces-unet-n1-s1" / "log.jsonl").write_text("")
+    assert main(["verify", "faces-unet-n1-s1"]) == 1
+    assert "BAD: log.jsonl does not have the checksum" in capsys.readouterr().out
+
+
+def test_train_again_forgets_what_was_trained(smoke):
+    main(["train", "faces-unet-n1-s1"])
+    (smoke / "faces-unet-n1-s1" / "manifest.json").write_text("{")
+    assert main(["train", "faces-unet-n1-s1"]) == 2
+    assert main(["train", "faces-unet-n1-s1", "--again"]) == 0
+    assert read_manifest(smoke / "faces-unet-n1-s1") is not None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "faces"], "name: 'faces' is unknown; accepted: faces-unet-n1-s1"),
+        (["train", "faces-unet-n1-s1", "--threads", "0"], "--threads: 0 is not a whole number"),
+        (["sweep", "x*"], "pattern: 'x*' matches no recipe"),
+        (["sweep", "*", "--jobs", "0"], "jobs: 0 is not a whole number of at least 1"),
+        (["verify"], "NAME: nothing has been trained in this edition"),
+    ],
+)
+def test_errors_are_one_line(smoke, capsys, arguments, message):
+    assert main(arguments) == 2
+    error = capsys.readouterr().err.strip()
+    assert error.startswith(f"gahb: {message}")
+    assert "\n" not in error
+
+
+def test_a_sweep_trains_all_and_tells_what_failed(smoke, monkeypatch, capsys):
+    started = []
+
+    def train_alone(name, threads):
+        started.append((name, threads))
+        return int(name == "faces-unet-n10-s2")
+
+    monkeypatch.setattr(sweeping, "train_alone", train_alone)
+    assert main(["sweep", "faces-unet-n1*-s2", "--jobs", "2"]) == 1
+    assert sorted(name for name, _ in started) == [f"faces-unet-n{n}-s2" for n in (1, 10, 100)]
+    assert capsys.readouterr().err == "gahb: faces-unet-n10-s2 failed\n"
+
+
+def test_a_sweep_runs_processes(artifacts):
+    command = [sys.executable, "-m", "gahb", "sweep", "faces-unet-n1-s?", "--edition", "smoke"]
+    subprocess.run([*command, "--jobs", "2"], check=True, stderr=subprocess.DEVNULL)
+    for subset in ("s1", "s2"):
+        assert read_manifest(artifacts / "smoke" / f"faces-unet-n1-{subset}")["threads"] >= 1

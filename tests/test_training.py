@@ -1,0 +1,242 @@
+"""The training loop: batches, optimisers, records, and what happens when it is cut short."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+import gahb
+from gahb.settings import written_whole
+from gahb.training import loop
+from gahb.training.batches import Batches, image_order
+from gahb.training.optimisers import Optimiser, annealing, as_matrix
+from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256
+
+
+def weights_of(folder):
+    return (folder / WEIGHTS).read_bytes()
+
+
+def log_of(folder):
+    lines = map(json.loads, (folder / LOG).read_text().splitlines())
+    return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+def test_every_image_comes_once_in_an_epoch():
+    order = torch.cat([image_order(0, 10, update, 4) for update in range(10)])
+    for epoch in order.view(4, 10):
+        assert epoch.sort().values.tolist() == list(range(10))
+    assert order[:10].tolist() != order[10:20].tolist()
+    assert image_order(0, 1, 7, 4).tolist() == [0] * 4
+
+
+@pytest.mark.parametrize(("law", "power"), [("u^2", 2), ("u", 1)])
+def test_noise_levels_are_stratified(quick, law, power):
+    images = torch.zeros(4, 1, 16, 16, dtype=torch.uint8)
+    recipe = quick.but(noise=law, batch=64)
+    x, z, sigma = Batches(recipe, images)(3)
+    u = sigma.flatten().sort().values ** (1 / power)
+    strata = torch.arange(64) / 64
+    assert ((u >= strata - 1e-6) & (u <= strata + 1 / 64 + 1e-6)).all()
+    measured = z.std(dim=(1, 2, 3)) / sigma.flatten()
+    assert (measured - 1).abs().max() < 0.25
+    assert x.shape == z.shape == (64, 1, 16, 16)
+
+
+def test_batches_depend_on_seed_and_update_alone(quick):
+    images = torch.arange(40, dtype=torch.uint8).view(40, 1, 1, 1).expand(-1, 1, 16, 16)
+    first = Batches(quick, images)
+    first(4)
+    for a, b in zip(first(5), Batches(quick, images)(5), strict=True):
+        assert torch.equal(a, b)
+    assert not torch.equal(first(5)[1], first(6)[1])
+    assert not torch.equal(first(5)[1], Batches(quick.but(seed=1), images)(5)[1])
+
+
+def test_processes_share_one_batch(quick):
+    images = torch.randint(0, 256, (40, 1, 16, 16), dtype=torch.uint8)
+    whole = Batches(quick, images)(2)
+    shares = [Batches(quick, images, rank, processes=2)(2) for rank in range(2)]
+    for tensor, *parts in zip(whole, *shares, strict=True):
+        assert torch.equal(tensor[0::2], parts[0])
+        assert torch.equal(tensor[1::2], parts[1])
+    with pytest.raises(ValueError, match="batch: 16 images cannot be shared by 3 processes"):
+        Batches(quick, images, 0, 3)
+
+
+def test_annealing():
+    assert annealing("cosine", 0, 100) == 1
+    assert annealing("cosine", 50, 100) == pytest.approx(0.5)
+    assert annealing("cosine", 99, 100) < 1e-3
+    assert [annealing("halving", u, 100) for u in (0, 9, 10, 99)] == [1, 1, 0.5, 0.5**9]
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_a_muon_step_is_a_fraction_of_the_weights_norm(quick, layout):
+    network = gahb.UNet(1, 8).to(memory_format=layout)
+    optimiser = Optimiser(quick.but(step=0.02), network)
+    before = {name: p.detach().clone() for name, p in network.named_parameters()}
+    network(torch.rand(4, 1, 16, 16)).square().mean().backward()
+    optimiser.step(0)
+    for name, p in network.named_parameters():
+        assert p.grad is None
+        if p.ndim == 4:
+            length = float((p.detach() - before[name]).norm() / before[name].norm())
+            # Newton-Schulz leaves singular values between about 0.7 and 1.2.
+            assert 0.6 * 0.02 < length < 1.3 * 0.02, name
+        else:
+            # Adam's first step is the learning rate wherever there is a gradient at all.
+            change = (p.detach() - before[name]).abs()
+            assert float(change.max()) == pytest.approx(3e-3, rel=1e-2)
+            assert float(change.median()) == pytest.approx(3e-3, rel=1e-2)
+
+
+def test_a_muon_step_does_not_depend_on_the_memory_layout(quick):
+    stepped = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        torch.manual_seed(0)
+        network = gahb.UNet(1, 8).to(memory_format=layout)
+        optimiser = Optimiser(quick, network)
+        y = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+        network(y).square().mean().backward()
+        optimiser.step(0)
+        stepped.append(network.middle[0].conv.weight.detach().clone())
+    assert (stepped[0] - stepped[1]).norm() < 0.01 * 0.02 * stepped[0].norm()
+
+
+def test_the_matrix_of_a_weight_shares_its_memory():
+    for layout in (torch.contiguous_format, torch.channels_last):
+        weight = torch.rand(4, 3, 2, 2).contiguous(memory_format=layout)
+        as_matrix(weight).zero_()
+        assert weight.abs().max() == 0
+
+
+def test_training_learns_and_leaves_a_full_record(quick, artifacts):
+    f = gahb.train(quick)
+    folder = artifacts / "smoke" / quick.name
+    assert sorted(p.name for p in folder.iterdir()) == [LOG, MANIFEST, WEIGHTS]
+    manifest = read_manifest(folder)
+    assert manifest["hash"] == quick.hash
+    assert manifest["recipe"] == quick.as_dict()
+    assert manifest["sha256"] == {name: sha256(folder / name) for name in (WEIGHTS, LOG)}
+    assert {"measured", "final", "wall_seconds", "versions", "threads"} <= manifest.keys()
+    log = log_of(folder)
+    losses = [line["loss"] for line in log if "loss" in line]
+    assert losses[-1] < losses[0] / 2
+    assert [line["update"] for line in log if "snapshot" in line] == [16, 23, 32, 45, 60]
+    # The record holds what was trained: loaded, it gives the same images, and better ones than y.
+    x = gahb.images.load("leaves", 16, 16)
+    y = x + 0.3 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    loaded = gahb.train(quick)
+    assert torch.allclose(loaded(y), f(y), atol=1e-5)
+    with torch.no_grad():
+        assert gahb.psnr(f(y), x).mean() > gahb.psnr(y, x).mean() + 2
+
+
+@pytest.mark.parametrize("changes", [{"network": "bfcnn", "depth": 4}, {"optimiser": "adam"}])
+def test_other_networks_and_optimisers_train(quick, tmp_path, changes):
+    gahb.train(quick.but(updates=30, **changes), tmp_path)
+    final = read_manifest(tmp_path)["final"]
+    assert final["loss"] < 0.2
+
+
+def test_a_folder_of_another_recipe_is_refused_and_kept(quick, tmp_path):
+    gahb.train(quick.but(updates=2), tmp_path)
+    before = weights_of(tmp_path)
+    with pytest.raises(ValueError, match="the folder holds another recipe"):
+        gahb.train(quick.but(updates=3), tmp_path)
+    assert weights_of(tmp_path) == before
+    gahb.train(quick.but(updates=3), tmp_path, again=True)
+    assert weights_of(tmp_path) != before
+
+
+TRAIN = """
+import sys, torch
+torch.set_num_threads(1)
+import gahb
+from gahb.training import Recipe
+gahb.train(Recipe(**eval(sys.argv[1])), sys.argv[2])
+"""
+
+
+def start(recipe, folder):
+    command = [sys.executable, "-c", TRAIN, repr(recipe.as_dict()), str(folder)]
+    return subprocess.Popen(command, env={**os.environ, "CI": "1"}, stderr=subprocess.DEVNULL)
+
+
+def test_killed_and_continued_gives_the_same_bits(quick, tmp_path):
+    recipe = quick.but(updates=200, n=100)
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    assert start(recipe, whole).wait() == 0
+    process = start(recipe, cut)
+    while not (cut / CHECKPOINT).is_file() and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
+    assert not (cut / MANIFEST).exists(), "it had finished before it was killed"
+    assert start(recipe, cut).wait() == 0
+    assert weights_of(cut) == weights_of(whole)
+    assert log_of(cut) == log_of(whole)
+
+
+def test_a_checkpoint_of_another_recipe_is_refused(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
+    gahb.train(quick.but(updates=5), tmp_path)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt is of another recipe"):
+        gahb.train(quick.but(updates=6), tmp_path)
+
+
+def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
+    noise_levels = Batches.noise_levels
+    calls = []
+
+    def poisoned(self):
+        calls.append(1)
+        return noise_levels(self) * (math.nan if len(calls) > 12 else 1)
+
+    monkeypatch.setattr(Batches, "noise_levels", poisoned)
+    with pytest.raises(FloatingPointError, match=r"a weight is not finite at update 15; the last"):
+        gahb.train(quick, tmp_path)
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    assert checkpoint["update"] == 10
+    assert all(torch.isfinite(value).all() for value in checkpoint["network"].values())
+    monkeypatch.setattr(Batches, "noise_levels", noise_levels)
+    gahb.train(quick, tmp_path)
+    assert read_manifest(tmp_path)["final"]["update"] == quick.updates
+
+
+def test_what_fails_while_it_is_written_leaves_nothing(tmp_path):
+    target = tmp_path / "a.txt"
+    target.write_text("old")
+    with pytest.raises(RuntimeError), written_whole(target) as temporary:
+        temporary.write_text("half of the n")
+        raise RuntimeError
+    assert target.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_two_processes_train_as_one_does(quick, tmp_path):
+    recipe = quick.but(updates=50, n=100)
+    assert start(recipe, tmp_path / "one").wait() == 0
+    script = tmp_path / "train.py"
+    script.write_text(TRAIN)
+    launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", str(script)]
+    finished = subprocess.run(
+        [sys.executable, *launch, repr(recipe.as_dict()), str(tmp_path / "two")],
+        env={**os.environ, "CI": "1", "ACCELERATE_USE_CPU": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr[-2000:]
+    one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
+    assert (one["processes"], two["processes"]) == (1, 2)
+    assert two["final"]["loss"] == pytest.approx(one["final"]["loss"], rel=0.02)
