@@ -16,8 +16,7 @@ import torch
 from gahb import artifacts, recipes, settings
 from gahb.sweep import sweep
 from gahb.training import Recipe, train
-from gahb.training.loop import folder_of
-from gahb.training.record import CHECKPOINT, read_manifest
+from gahb.training.record import CHECKPOINT, folder_of, read_manifest
 
 __all__ = ["main"]
 

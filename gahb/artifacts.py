@@ -10,11 +10,12 @@ import torch
 from gahb import images, recipes, settings, training
 from gahb.denoiser import Denoiser
 from gahb.training import Recipe, train
-from gahb.training.loop import FINAL_IMAGES, folder_of, measured
+from gahb.training.monitor import FINAL_IMAGES, measured
 from gahb.training.record import (
     LOG,
     WEIGHTS,
     History,
+    folder_of,
     load_network,
     read_log,
     read_manifest,

@@ -15,7 +15,7 @@ import platformdirs
 
 from gahb.checks import check_choice
 
-__all__ = ["EDITIONS", "artifacts_folder", "cache_folder", "edition", "written_whole"]
+__all__ = ["EDITIONS", "artifacts_folder", "cache_folder", "edition", "quiet", "written_whole"]
 
 EDITIONS = ("smoke", "laptop", "colab", "paper")
 
@@ -49,6 +49,11 @@ def artifacts_folder() -> Path:
 def cache_folder() -> Path:
     """Folder of images made or fetched once (``GAHB_CACHE``, default the user's cache folder)."""
     return Path(os.environ.get("GAHB_CACHE") or platformdirs.user_cache_dir("gahb"))
+
+
+def quiet() -> bool:
+    """Whether progress bars stay hidden: in CI, or where ``TQDM_DISABLE`` asks for it."""
+    return bool(os.environ.get("CI") or os.environ.get("TQDM_DISABLE"))
 
 
 @contextmanager

@@ -9,7 +9,15 @@ from safetensors.torch import load_file, save_file
 import gahb
 from gahb import recipes
 from gahb.artifacts import verify
-from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256
+from gahb.training.record import (
+    CHECKPOINT,
+    LOG,
+    MANIFEST,
+    WEIGHTS,
+    folder_of,
+    read_manifest,
+    sha256,
+)
 
 SHIPPED = sorted(recipes.every("laptop"))
 
@@ -100,7 +108,7 @@ def test_log_and_manifest_are_read(trained):
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_artifacts_are_what_their_manifests_say(name):
     manifest = gahb.artifacts.manifest(name, "laptop")
-    folder = gahb.training.loop.folder_of(recipes.get(name, "laptop"))
+    folder = folder_of(recipes.get(name, "laptop"))
     assert manifest["sha256"] == {file: sha256(folder / file) for file in (WEIGHTS, LOG)}
     assert manifest["final"]["update"] == manifest["recipe"]["updates"]
 

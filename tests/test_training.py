@@ -117,6 +117,12 @@ def test_the_matrix_of_a_weight_shares_its_memory():
         assert weight.abs().max() == 0
 
 
+def test_training_learns_where_gradients_are_off(quick, tmp_path):
+    with torch.no_grad():
+        gahb.train(quick.but(updates=2), tmp_path)
+    assert read_manifest(tmp_path)["final"]["update"] == 2
+
+
 def test_training_learns_and_leaves_a_full_record(quick, artifacts):
     f = gahb.train(quick)
     folder = artifacts / "smoke" / quick.name
@@ -240,3 +246,21 @@ def test_two_processes_train_as_one_does(quick, tmp_path):
     one, two = read_manifest(tmp_path / "one"), read_manifest(tmp_path / "two")
     assert (one["processes"], two["processes"]) == (1, 2)
     assert two["final"]["loss"] == pytest.approx(one["final"]["loss"], rel=0.02)
+
+
+def test_history_reads_the_snapshots_of_a_log(tmp_path):
+    levels = [10.0, 20.0]
+    gaps = {16: 2.0, 32: 0.0, 64: 1.0, 128: 3.0}
+    lines = [
+        {"update": u, "snapshot": {"input_psnr": levels, "train": [0, 25 + g], "test": [0, 25]}}
+        for u, g in gaps.items()
+    ]
+    (tmp_path / LOG).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    history = gahb.training.history(tmp_path, 20.0)
+    assert history.train == {u: 25 + g for u, g in gaps.items()}
+    assert history.test == dict.fromkeys(gaps, 25)
+    assert history.parted(gap=1.0) == 64
+    assert history.parted(gap=2.0) == 128
+    assert history.parted(gap=4.0) is None
+    with pytest.raises(ValueError, match=r"^input_psnr: 15\.0 has not been logged; accepted: \[10"):
+        gahb.training.history(tmp_path, 15.0)

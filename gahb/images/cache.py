@@ -10,7 +10,6 @@ floor: 1
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -20,7 +19,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gahb.settings import cache_folder, written_whole
+from gahb.settings import cache_folder, quiet, written_whole
 
 __all__ = ["cached_images"]
 
@@ -43,7 +42,7 @@ def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> 
     file = cache_folder() / "images" / f"{key}.safetensors"
     images = read_images(file)
     have = 0 if images is None else len(images)
-    hidden = "CI" in os.environ or n - have <= CHUNK
+    hidden = quiet() or n - have <= CHUNK
     with tqdm(total=n, initial=have, desc=key, unit="image", disable=hidden) as bar:
         while images is None or len(images) < n:
             images = _grown(file, images, n, draw)

@@ -45,7 +45,8 @@ def psnr_from_sigma(sigma: Level) -> Level:
     """
     smallest = float(sigma.min()) if isinstance(sigma, Tensor) else sigma
     check_number("sigma", smallest, low=torch.finfo(torch.float32).tiny)
-    return -20 * (sigma.log10() if isinstance(sigma, Tensor) else math.log10(sigma))
+    # 0 - ..., since -20 times the logarithm of 1 would be -0.0
+    return 0 - 20 * (sigma.log10() if isinstance(sigma, Tensor) else math.log10(sigma))
 
 
 def psnr(x_hat: Tensor, x: Tensor) -> Tensor:

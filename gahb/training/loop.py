@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import shutil
 import time
 from pathlib import Path
@@ -16,13 +15,20 @@ from tqdm.auto import tqdm
 
 from gahb import images
 from gahb.denoiser import Denoiser
-from gahb.metrics import psnr_curve
-from gahb.settings import artifacts_folder, written_whole
+from gahb.settings import quiet, written_whole
 from gahb.training.batches import Batches
+from gahb.training.monitor import (
+    FINAL_IMAGES,
+    SNAPSHOT_IMAGES,
+    Window,
+    measured,
+    snapshot_updates,
+)
 from gahb.training.optimisers import Optimiser
 from gahb.training.recipe import Recipe
 from gahb.training.record import (
     CHECKPOINT,
+    folder_of,
     load_network,
     read_checkpoint,
     read_manifest,
@@ -30,17 +36,10 @@ from gahb.training.record import (
     write_record,
 )
 
-__all__ = ["INPUT_PSNR", "folder_of", "measured", "train"]
+__all__ = ["train"]
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which every training is measured
 LOG_EVERY = 10  # updates
 CHECKPOINT_EVERY = 50  # updates
-SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
-
-
-def folder_of(recipe: Recipe) -> Path:
-    """Folder of the weights and the log that a recipe gives."""
-    return artifacts_folder() / recipe.edition / recipe.name
 
 
 def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = False) -> Denoiser:
@@ -131,7 +130,7 @@ class Training:
             recipe, self.train_images, accelerator.process_index, accelerator.num_processes
         )
         window = Window(self.device)
-        hidden = bool(os.environ.get("CI")) or not accelerator.is_main_process
+        hidden = quiet() or not accelerator.is_main_process
         bar = tqdm(total=recipe.updates, initial=self.update, desc=recipe.name, disable=hidden)
         started = time.monotonic() - self.seconds
         while self.update < recipe.updates:
@@ -154,11 +153,12 @@ class Training:
         """Loss and training PSNR of one batch, and the step that they give."""
         x, z, _ = batch
         y = (x + z).contiguous(memory_format=torch.channels_last)
-        residual = parallel(y).float()
-        # y - residual - x = z - residual: the error of the residual is that of the estimate.
-        error = (residual - z).square().mean(dim=(1, 2, 3))
-        loss = error.mean()
-        self.accelerator.backward(loss)
+        with torch.enable_grad():  # also for a caller who has switched gradients off
+            residual = parallel(y).float()
+            # y - residual - x = z - residual: the error of the residual is that of the estimate.
+            error = (residual - z).square().mean(dim=(1, 2, 3))
+            loss = error.mean()
+            self.accelerator.backward(loss)
         self.optimiser.step(self.update)
         return loss.detach(), -10 * error.detach().log10().mean()
 
@@ -235,39 +235,3 @@ class Training:
             f"{self.recipe.name}: {what} is not finite at update {self.update}; the last good "
             "checkpoint is kept; lower learning_rate or step, or change the seed"
         )
-
-
-class Window:
-    """Means of loss and PSNR over some updates, summed on the device: no wait at each update."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.sums, self.count = torch.zeros(2, device=device), 0
-
-    def add(self, loss: Tensor, output_psnr: Tensor) -> None:
-        """Count one update."""
-        self.sums += torch.stack([loss, output_psnr])
-        self.count += 1
-
-    def take(self) -> Tensor:
-        """Means since the last call, (2,)."""
-        means = self.sums / self.count
-        self.sums.zero_()
-        self.count = 0
-        return means
-
-
-def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
-    """Output PSNR in dB on up to ``n`` uint8 training and test images each, at all noise levels."""
-    f = Denoiser(network)
-    curves = {
-        name: psnr_curve(f, among[:n].float() / 255, INPUT_PSNR).output_psnr.tolist()
-        for name, among in (("train", train), ("test", test))
-    }
-    rounded = {name: [round(value, 4) for value in curve] for name, curve in curves.items()}
-    return {"input_psnr": [float(p) for p in INPUT_PSNR], **rounded}
-
-
-def snapshot_updates(updates: int) -> set[int]:
-    """Updates after which the PSNR is logged: half-octaves from 16, and the last."""
-    octaves = (round(16 * 2 ** (k / 2)) for k in range(60))
-    return {u for u in octaves if u < updates} | {updates}

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from gahb.settings import written_whole
+from gahb.settings import artifacts_folder, written_whole
 from gahb.training.recipe import Recipe
 
 __all__ = [
@@ -24,6 +24,7 @@ __all__ = [
     "MANIFEST",
     "WEIGHTS",
     "History",
+    "folder_of",
     "history",
     "load_network",
     "read_checkpoint",
@@ -59,6 +60,11 @@ def write_record(
     with written_whole(folder / MANIFEST) as temporary:
         temporary.write_text(json.dumps(manifest, indent=2) + "\n")
     (folder / CHECKPOINT).unlink(missing_ok=True)
+
+
+def folder_of(recipe: Recipe) -> Path:
+    """Folder of the weights and the log that a recipe gives."""
+    return artifacts_folder() / recipe.edition / recipe.name
 
 
 def write_log(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
