@@ -184,6 +184,20 @@ def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
     assert legend_of(ax) == expected
 
 
+def test_gap_map_colours_each_cell_by_its_gap() -> None:
+    updates = [16, 32, 64]
+    test = {n: dict.fromkeys(updates, 20.0) for n in (10, 1000)}
+    train = {10: dict(zip(updates, (20.0, 23.0, 29.0), strict=True)), 1000: test[1000]}
+    ax = figures.gap_map(train, test, sigma=0.1)
+    assert ax.collections[0].get_array().tolist() == [[0, 3, 9], [0, 0, 0]]
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["16", "32", "64"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["N = 10", "N = 1\u2009000"]
+    assert ax.get_xlabel() == "Updates"
+    assert ax.figure.axes[1].get_ylabel() == "Train - test, σ = 0.1 (dB)"
+    with pytest.raises(ValueError, match=r"train\[1000\]: updates \[16\] are not \[16, 32, 64\]"):
+        figures.gap_map({**train, 1000: {16: 1.0}}, {**test, 1000: {16: 1.0}}, sigma=0.1)
+
+
 def test_image_grid_puts_every_pixel_in_its_place() -> None:
     clean, noisy = some_images(3), some_images(2) + 5
     ax = figures.image_grid({"clean": clean, 100: noisy}, columns=["a", "b", "c"])

@@ -1,5 +1,7 @@
 """The two architectures: sizes, homogeneity, receptive fields, and the released checkpoints."""
 
+import copy
+
 import pytest
 import torch
 import torch.nn.functional as F
@@ -81,6 +83,29 @@ def test_training_and_evaluation_agree_when_the_deviations_do():
         for _ in range(200):
             training = network(y)
         assert torch.allclose(network.eval()(y), training, atol=1e-3)
+
+
+@pytest.mark.parametrize("network", [UNet(2, 8), BFCNN(4, 8)])
+@pytest.mark.parametrize("training", [True, False])
+def test_no_tensor_is_made_on_another_device(network, training):
+    network = copy.deepcopy(network).to("meta").train(training)
+    assert network(torch.empty(2, 1, 16, 16, device="meta")).device.type == "meta"
+
+
+def test_reduced_precision_gives_nearly_the_same_gradients():
+    y = torch.randn(16, 1, 16, 16, generator=torch.Generator().manual_seed(0))
+    gradients = []
+    for reduced in (False, True):
+        torch.manual_seed(0)
+        network = UNet(1, 8).train()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=reduced):
+            output = network(y)
+        assert output.dtype == (torch.bfloat16 if reduced else torch.float32)
+        output.float().square().mean().backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in network.parameters()]))
+        assert network.middle[0].norm.running_sd.dtype == torch.float32
+    single, reduced = gradients
+    assert (single - reduced).norm() < 0.05 * single.norm()
 
 
 def released_unet(network):

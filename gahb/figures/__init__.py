@@ -6,12 +6,13 @@ floor: 5
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.images import image_grid
 from gahb.figures.style import colours, count_label, panels, style
-from gahb.figures.updates import curve_against_updates
+from gahb.figures.updates import curve_against_updates, gap_map
 
 __all__ = [
     "colours",
     "count_label",
     "curve_against_updates",
+    "gap_map",
     "gaps",
     "image_grid",
     "panels",

@@ -74,15 +74,16 @@ def mean_over_processes(x: Tensor) -> Tensor:
 def divided_by_deviation(x: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
     """x (gamma / sd(x)) for the deviation (C,) over images, pixels and processes; and that."""
     several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
-    if x.device.type == "cpu" and not several:
+    single = x.dtype == gamma.dtype  # not so under autocast
+    if x.device.type == "cpu" and single and not several:
         output, deviation = DividedByDeviation.apply(x, gamma)
         return output, deviation
-    variance, mean = torch.var_mean(x, dim=(0, 2, 3), correction=0)
+    variance, mean = torch.var_mean(x.to(gamma.dtype), dim=(0, 2, 3), correction=0)
     if several:
         mean, square = MeanOverProcesses.apply(torch.stack([mean, variance + mean**2]))
         variance = square - mean**2
     deviation = torch.sqrt(variance + VARIANCE_FLOOR)
-    return x * (gamma / deviation)[:, None, None], deviation.detach()
+    return x * (gamma / deviation)[:, None, None].to(x.dtype), deviation.detach()
 
 
 class BiasFreeNorm(nn.Module):
