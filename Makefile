@@ -53,6 +53,10 @@ notebooks: $(READY) ## regenerate every .ipynb from its .md and store its checke
 serve: book ## render the book and show it at http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)
 
+.PHONY: picture
+picture: $(READY) ## draw the picture of README.md from the shipped trainings
+	$(BIN)/python tools/picture.py
+
 .PHONY: lock
 lock: ## resolve requirements.txt afresh into requirements.lock (with an early Python 3.11)
 	rm -rf _build/lock

@@ -5,9 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-import torch
-
-from gahb import images, recipes, settings, training
+from gahb import recipes, settings, training
 from gahb.denoiser import Denoiser
 from gahb.training import Recipe, train
 from gahb.training.monitor import FINAL_IMAGES, measured
@@ -126,13 +124,9 @@ def verify(name: str, edition: str | None = None) -> Verdict:
         network = load_network(folder, recipe)
     except (ValueError, OSError) as error:
         return Verdict(name, None, str(error))
-    train_images, test_images = (
-        images.load(recipe.images, min(n, FINAL_IMAGES), recipe.size, subset, dtype=torch.uint8)
-        for subset, n in ((recipe.subset, recipe.n), ("test", FINAL_IMAGES))
-    )
-    difference = largest_difference(
-        stored["measured"], measured(network, train_images, test_images, FINAL_IMAGES)
-    )
+    train_images, test_images = recipe.train_images(FINAL_IMAGES), recipe.test_images(FINAL_IMAGES)
+    new = measured(network, train_images, test_images, FINAL_IMAGES)
+    difference = largest_difference(stored["measured"], new)
     problem = None
     if not difference <= TOLERANCE:
         problem = f"the PSNR measured now differs by {difference:.3f} dB from the stored one"

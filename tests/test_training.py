@@ -8,8 +8,10 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import gahb
 from gahb.settings import written_whole
@@ -150,6 +152,23 @@ def test_other_networks_and_optimisers_train(quick, tmp_path, changes):
     gahb.train(quick.but(updates=30, **changes), tmp_path)
     final = read_manifest(tmp_path)["final"]
     assert final["loss"] < 0.2
+
+
+def test_training_on_a_folder_of_pictures(quick, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
+    pictures = tmp_path / "pictures"
+    pictures.mkdir()
+    for i in range(30):
+        noise = np.random.default_rng(i).integers(0, 256, (16, 16), dtype=np.uint8)
+        Image.fromarray(noise).save(pictures / f"{i}.png")
+    recipe = quick.but(images="folder", path=str(pictures), updates=2, n=13)
+    gahb.train(recipe, tmp_path / "run")
+    assert read_manifest(tmp_path / "run")["recipe"]["path"] == str(pictures)
+    assert len(recipe.test_images(256)) == 4
+    with pytest.raises(ValueError, match="n: 14 is more than the 13 images of subset S1"):
+        gahb.train(recipe.but(n=14), tmp_path / "other")
+    with pytest.raises(ValueError, match=r"^path: "):
+        gahb.train(recipe.but(path=None), tmp_path / "other")
 
 
 def test_a_folder_of_another_recipe_is_refused_and_kept(quick, tmp_path):

@@ -6,7 +6,6 @@ floor: 1
 from __future__ import annotations
 
 import hashlib
-import os
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,7 +22,7 @@ from gahb.images.cache import read_images, write_images
 from gahb.images.duplicates import remove_duplicates
 from gahb.images.pictures import SUFFIXES, read_picture
 from gahb.images.streams import SUBSETS
-from gahb.settings import cache_folder
+from gahb.settings import cache_folder, quiet
 
 __all__ = ["read_folder"]
 
@@ -41,8 +40,8 @@ class File(NamedTuple):
     read: Callable[[], bytes]
 
 
-def read_folder(path: Path, n: int, size: int, subset: str, seed: int) -> Tensor:
-    """First ``n`` images of a subset of the pictures at ``path``, uint8 (n, 1, size, size).
+def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
+    """First ``n`` images, or all, of a subset of the pictures at ``path``, uint8 (n, 1, H, W).
 
     Pictures are taken in the order of their names, subfolders included. Near-duplicates (centred
     cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
@@ -58,7 +57,7 @@ def read_folder(path: Path, n: int, size: int, subset: str, seed: int) -> Tensor
     """
     images = _distinct_pictures(path, size)
     chosen = split(len(images), seed)[subset]
-    if n > len(chosen):
+    if n is not None and n > len(chosen):
         raise ValueError(
             f"n: {n} is more than the {len(chosen)} images of subset {subset}"
             f" ({path} has {len(images)} distinct ones)"
@@ -88,7 +87,7 @@ def _distinct_pictures(path: Path, size: int) -> Tensor:
         kept = cache_folder() / "images" / f"folder-v1-{size}-{key}.safetensors"
         images = read_images(kept)
         if images is None:
-            hidden = "CI" in os.environ or len(files) < MANY
+            hidden = quiet() or len(files) < MANY
             bar = tqdm(files, desc=path.name, unit="image", disable=hidden)
             pictures = np.stack([read_picture(file.name, file.read(), size) for file in bar])
             images = remove_duplicates(torch.from_numpy(pictures).unsqueeze(1))

@@ -45,9 +45,10 @@ class Drawn:
     takes_path: ClassVar[bool] = False
 
     def images(
-        self, name: str, n: int, size: int, subset: str, seed: int, path: Path | None
+        self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
     ) -> Tensor:
         """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
+        assert n is not None
         key = f"{name}-v{self.version}-{size}-{subset}-seed{seed}"
         return cached_images(key, n, lambda indices: self.draw(indices, size, subset, seed))
 
@@ -56,12 +57,12 @@ class Drawn:
 class Stored:
     """A class of as many images as its user has: ``read(path, n, size, subset, seed)``."""
 
-    read: Callable[[Path, int, int, str, int], Tensor]
+    read: Callable[[Path, int | None, int, str, int], Tensor]
     largest: int = LARGEST
     takes_path: ClassVar[bool] = True
 
     def images(
-        self, name: str, n: int, size: int, subset: str, seed: int, path: Path | None
+        self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
     ) -> Tensor:
         """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
         assert path is not None
@@ -77,7 +78,7 @@ CLASSES: dict[str, Drawn | Stored] = {
 
 def load(
     name: str,
-    n: int,
+    n: int | None,
     size: int,
     subset: str = "S1",
     seed: int = 0,
@@ -92,8 +93,8 @@ def load(
     ----------
     name : str
         Image class, a key of ``gahb.images.CLASSES``.
-    n : int
-        Number of images.
+    n : int or None
+        Number of images; None for all that a class of the user's own images has in the subset.
     size : int
         Pixels a side, from 8; at most 64 for ``faces``, at most its pictures' own for ``folder``.
     subset : str
@@ -124,7 +125,8 @@ def load(
     """
     check_choice("name", name, list(CLASSES))
     image_class = CLASSES[name]
-    check_count("n", n)
+    if n is not None or isinstance(image_class, Drawn):
+        check_count("n", n)
     check_count("size", size, SMALLEST, image_class.largest)
     check_choice("subset", subset, SUBSETS)
     check_count("seed", seed, 0, 2**32 - 1)

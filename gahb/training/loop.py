@@ -13,7 +13,6 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from gahb import images
 from gahb.denoiser import Denoiser
 from gahb.settings import quiet, written_whole
 from gahb.training.batches import Batches
@@ -103,8 +102,8 @@ class Training:
         self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no")
         self.device = self.accelerator.device
         with self.accelerator.main_process_first():
-            self.train_images = self.load_images(recipe.subset, recipe.n)
-            self.test_images = self.load_images("test", FINAL_IMAGES)
+            self.train_images = recipe.train_images().to(self.device)
+            self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
         torch.manual_seed(recipe.seed)
         network = recipe.build().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
@@ -114,12 +113,6 @@ class Training:
         self.log: list[dict[str, Any]] = []
         if checkpoint := read_checkpoint(folder, recipe):
             self.restore(checkpoint)
-
-    def load_images(self, subset: str, n: int) -> Tensor:
-        """Images on the device of the training, (n, 1, size, size) uint8."""
-        recipe = self.recipe
-        loaded = images.load(recipe.images, n, recipe.size, subset, dtype=torch.uint8)
-        return loaded.to(self.device)
 
     def run(self) -> None:
         """Go on from the present update to the last, then measure and write the record."""

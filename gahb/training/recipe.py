@@ -7,8 +7,10 @@ import json
 from dataclasses import MISSING, asdict, dataclass, fields, replace
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
+from gahb import images
 from gahb.checks import check_choice, check_count, check_number
 from gahb.networks import BFCNN, UNet
 from gahb.settings import EDITIONS
@@ -51,6 +53,8 @@ class Recipe:
         Weight of an image's squared error in the loss: ``none``, the plain mean.
     seed : int
         Of the initial weights, the order of the images and the noise.
+    path : str, optional
+        Folder or .zip file of the user's own images, for the classes that read them.
 
     Raises
     ------
@@ -85,6 +89,7 @@ class Recipe:
     noise: str = "u^2"
     weight: str = "none"
     seed: int = 0
+    path: str | None = None
 
     def __post_init__(self) -> None:
         check_choice("edition", self.edition, EDITIONS)
@@ -116,6 +121,19 @@ class Recipe:
     def but(self, **changes: Any) -> Recipe:
         """A copy of the recipe with some fields changed."""
         return replace(self, **changes)
+
+    def train_images(self, most: int | None = None) -> Tensor:
+        """The training images, or at most that many of them, (n, 1, size, size) uint8."""
+        n = self.n if most is None else min(self.n, most)
+        return images.load(
+            self.images, n, self.size, self.subset, dtype=torch.uint8, path=self.path
+        )
+
+    def test_images(self, most: int) -> Tensor:
+        """Images of the same class that are in no training set, at most that many."""
+        n = None if images.CLASSES[self.images].takes_path else most
+        loaded = images.load(self.images, n, self.size, "test", dtype=torch.uint8, path=self.path)
+        return loaded[:most]
 
     def build(self) -> nn.Module:
         """The untrained network, with torch's current random state."""

@@ -162,7 +162,7 @@ def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if content["hash"] != recipe.hash:
         raise ValueError(
             f"{recipe.name}: {CHECKPOINT} is of another recipe (hash {content['hash']}, "
-            f"not {recipe.hash}); remove it to train anew"
+            f"not {recipe.hash}); give again=True, or --again, to forget it"
         )
     return content
 
