@@ -14,6 +14,8 @@ MAKEFLAGS += --no-print-directory
 export JUPYTER_PREFER_ENV_PATH := 1
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
+# A page shows results, not progress bars.
+export TQDM_DISABLE := 1
 unexport JUPYTER_PATH MPLBACKEND PYTHONHOME PYTHONPATH
 
 .PHONY: help
