@@ -42,8 +42,11 @@ class BaseDenoiser(nn.Module):
         check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
         return -self.at(sigma).residual(y) / sigma**2
 
-    def at(self, sigma: float) -> BaseDenoiser:
-        """Denoiser for noise of standard deviation ``sigma``: a blind denoiser gives itself."""
+    def at(self, sigma: float | Tensor) -> BaseDenoiser:
+        """Denoiser for noise of standard deviation ``sigma``: a blind denoiser gives itself.
+
+        A tensor (n,) gives each of n images its own.
+        """
         return self
 
 

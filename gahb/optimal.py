@@ -32,8 +32,9 @@ class EmpiricalBayes(BaseDenoiser):
     ----------
     x : Tensor
         Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
-    sigma : float, optional
-        Standard deviation of the noise. Without it only :meth:`at` can be called.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (m,). Without
+        it only :meth:`at` can be called.
     block : int
         Training images that are compared at a time: this bounds the memory, not the result.
 
@@ -54,7 +55,7 @@ class EmpiricalBayes(BaseDenoiser):
 
     images: Tensor
 
-    def __init__(self, x: Tensor, sigma: float | None = None, block: int = 1024) -> None:
+    def __init__(self, x: Tensor, sigma: float | Tensor | None = None, block: int = 1024) -> None:
         super().__init__()
         _check_training_images(x)
         check_count("block", block)
@@ -64,8 +65,11 @@ class EmpiricalBayes(BaseDenoiser):
         self.sigma = sigma
         self.block = block
 
-    def at(self, sigma: float) -> EmpiricalBayes:
-        """Exact denoiser for noise of standard deviation ``sigma``, sharing the images."""
+    def at(self, sigma: float | Tensor) -> EmpiricalBayes:
+        """Exact denoiser for noise of standard deviation ``sigma``, sharing the images.
+
+        A tensor (m,) gives each of m noisy images a noise level of its own.
+        """
         _check_sigma(sigma)
         denoiser = copy.copy(self)
         denoiser.sigma = sigma
@@ -97,8 +101,8 @@ class EmpiricalBayes(BaseDenoiser):
         The term -||y||^2 / (2 sigma^2) is common to all images and left out. What remains reaches
         10^8 at small noise while differences of order 1 decide, hence float64.
         """
-        sigma = self._known_sigma()
         check_images("y", y, finite=False)
+        variance = self._known_sigma(len(y)).to(y.device) ** 2
         if y.shape[1:] != self.images.shape[1:]:
             accepted = ", ".join(str(side) for side in self.images.shape[1:])
             raise ValueError(f"y: shape {tuple(y.shape)} is not the accepted (m, {accepted})")
@@ -108,16 +112,27 @@ class EmpiricalBayes(BaseDenoiser):
             if not stored.is_floating_point():
                 images = images / 255
             half_energies = images.square().sum(1) / 2
-            yield images, (noisy @ images.T - half_energies) / sigma**2
+            yield images, (noisy @ images.T - half_energies) / variance
 
-    def _known_sigma(self) -> float:
+    def _known_sigma(self, m: int) -> Tensor:
+        """Noise levels of m noisy images, (m, 1) or (1, 1) in float64."""
         if self.sigma is None:
             raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
-        return self.sigma
+        sigma = torch.as_tensor(self.sigma, dtype=torch.float64).reshape(-1, 1)
+        if isinstance(self.sigma, Tensor) and len(sigma) != m:
+            raise ValueError(f"sigma: {len(sigma)} noise levels for {m} noisy images")
+        return sigma
 
 
-def _check_sigma(sigma: float) -> None:
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+def _check_sigma(sigma: float | Tensor) -> None:
+    if not isinstance(sigma, Tensor):
+        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+        return
+    if sigma.ndim != 1 or not sigma.is_floating_point() or not len(sigma):
+        given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+        raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (m,)")
+    for extreme in sigma.aminmax():
+        _check_sigma(float(extreme))
 
 
 def _check_training_images(x: Tensor) -> None:

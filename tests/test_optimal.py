@@ -136,6 +136,14 @@ def test_at_shares_the_images_and_leaves_the_original_alone() -> None:
     assert (f.sigma, f.at(0.1).sigma) == (None, 0.1)
 
 
+@pytest.mark.parametrize("block", [7, 1024])
+def test_each_noisy_image_can_have_its_own_noise_level(block: int) -> None:
+    x, sigma = training_images(30), torch.tensor([0.02, 0.3, 3.0], dtype=torch.float32)
+    f, y = EmpiricalBayes(x, block=block), noisy(x[:3], 0.3)
+    one_by_one = [f.at(s)(y[i : i + 1]) for i, s in enumerate(sigma.tolist())]
+    torch.testing.assert_close(f.at(sigma)(y), torch.cat(one_by_one))
+
+
 def test_the_dtype_of_the_noisy_images_is_kept() -> None:
     f = EmpiricalBayes(training_images(3, dtype=torch.float32), 0.1)
     for dtype in (torch.float32, torch.float64):
@@ -149,6 +157,11 @@ def test_the_dtype_of_the_noisy_images_is_kept() -> None:
         (lambda x: EmpiricalBayes(x).log_weights(x), "^sigma: not given"),
         (lambda x: EmpiricalBayes(x).at(0.0), r"^sigma: 0.0 is not a finite number"),
         (lambda x: EmpiricalBayes(x, sigma=float("nan")), r"^sigma: nan is not"),
+        (lambda x: EmpiricalBayes(x).at(torch.ones(2))(x), "^sigma: 2 noise levels for 3 noisy"),
+        (lambda x: EmpiricalBayes(x).at(torch.ones(1))(x), "^sigma: 1 noise levels for 3 noisy"),
+        (lambda x: EmpiricalBayes(x).at(torch.zeros(3)), r"^sigma: 0.0 is not a finite number"),
+        (lambda x: EmpiricalBayes(x).at(torch.ones(3, 1)), r"^sigma: .* of shape \(3, 1\) is not"),
+        (lambda x: EmpiricalBayes(x).at(torch.ones(3) / 0), r"^sigma: inf is not a finite"),
         (lambda x: EmpiricalBayes(x, block=0), r"^block: 0 is not a whole number"),
         (lambda x: EmpiricalBayes(255 * x), r"^x: [\d.]+ is not a finite number in \[0, 1\]"),
         (lambda x: EmpiricalBayes(x[0]), r"^x: shape \(1, 4, 4\) is not"),

@@ -1,0 +1,23 @@
+"""How alike images are: two samples, a sample and its training set; and what follows from that.
+
+floor: 3
+"""
+
+from gahb.similarity.closest import Closest, closest
+from gahb.similarity.cosine import cosine_similarity
+from gahb.similarity.estimate import Estimate, median
+from gahb.similarity.mixture import mixture_similarity
+from gahb.similarity.verdicts import VERDICTS, Verdicts, distance_ratio, verdicts
+
+__all__ = [
+    "VERDICTS",
+    "Closest",
+    "Estimate",
+    "Verdicts",
+    "closest",
+    "cosine_similarity",
+    "distance_ratio",
+    "median",
+    "mixture_similarity",
+    "verdicts",
+]

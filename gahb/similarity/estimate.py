@@ -1,0 +1,61 @@
+"""A number measured on a sample, and how sure it is.
+
+floor: 3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from gahb.metrics.bootstrap import RESAMPLES, interval
+
+__all__ = ["Estimate", "median"]
+
+LARGEST_DRAW = 1_000_000  # values drawn at a time, which bounds the memory
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A number measured on a sample, with the 95% interval of its bootstrap (NaN for n = 1)."""
+
+    value: float
+    interval: tuple[float, float]
+
+    def __str__(self) -> str:
+        return "{:.2f} [{:.2f}, {:.2f}]".format(self.value, *self.interval)
+
+
+def median(values: Tensor, seed: int = 0) -> Estimate:
+    """Median of finite values (n,), such as similarities, with its interval.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``values`` is not such a tensor.
+
+    Examples
+    --------
+    >>> median(torch.arange(101.0)).value
+    50.0
+    """
+    if not isinstance(values, Tensor) or not values.is_floating_point():
+        raise TypeError("values: is not a float tensor of shape (n,)")
+    if values.ndim != 1 or not len(values) or not values.isfinite().all():
+        raise ValueError(f"values: {tuple(values.shape)} is not (n,), finite, with n at least 1")
+    values = values.double().cpu()
+    low, high = interval(_resampled_medians(values, seed)[None])
+    return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
+
+
+def _resampled_medians(values: Tensor, seed: int) -> Tensor:
+    """Medians of values (n,) drawn with replacement, (RESAMPLES,); NaN for one value."""
+    n = len(values)
+    if n == 1:
+        return values.new_full((RESAMPLES,), torch.nan)
+    generator = torch.Generator().manual_seed(seed)
+    some = torch.arange(RESAMPLES).split(max(1, LARGEST_DRAW // n))
+    drawn = (torch.randint(n, (len(rows), n), generator=generator) for rows in some)
+    return torch.cat([values[numbers].quantile(0.5, dim=1) for numbers in drawn])

@@ -1,0 +1,56 @@
+"""Images as vectors: checked, in double precision, centred, of unit length.
+
+floor: 3
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from gahb.checks import check_images
+
+__all__ = ["check_batch", "directions", "rows"]
+
+
+def check_batch(argument: str, x: Tensor, like: Tensor | None = None) -> None:
+    """Raise unless ``x`` is a batch of images, float or uint8, of the size of those of ``like``.
+
+    Values are not looked at: :func:`rows` does so, block by block.
+    """
+    # Nothing is allocated on the meta device: a set of bytes is checked without a larger copy.
+    is_bytes = isinstance(x, Tensor) and x.dtype == torch.uint8
+    check_images(argument, x.to("meta", torch.float32) if is_bytes else x, finite=False)
+    if like is not None and x.shape[1:] != like.shape[1:]:
+        given, accepted = tuple(x.shape[1:]), tuple(like.shape[1:])
+        raise ValueError(f"{argument}: images of {given}; accepted: of {accepted}, as the others")
+
+
+def rows(argument: str, x: Tensor, centred: bool) -> Tensor:
+    """Images as rows of grey levels in double precision, minus their means if asked, (n, d).
+
+    Raises
+    ------
+    ValueError
+        If a value is not finite.
+    """
+    levels = x.flatten(1).double()
+    if not levels.isfinite().all():
+        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
+    if x.dtype == torch.uint8:
+        levels = levels / 255
+    if not centred:
+        return levels
+    constant = (levels == levels[:, :1]).all(dim=1, keepdim=True)
+    return (levels - levels.mean(dim=1, keepdim=True)).masked_fill(constant, 0)
+
+
+def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
+    """Unit vectors of images, (n, d + 1), whose inner products are their cosine similarities.
+
+    The last coordinate is 1 for an image without direction and 0 for all others.
+    """
+    levels = rows(argument, x, centred)
+    lengths = levels.norm(dim=1, keepdim=True)
+    without = lengths == 0
+    return torch.cat([levels / lengths.masked_fill(without, 1), without.double()], dim=1)

@@ -1,0 +1,341 @@
+"""Cosines, closest images, the distance rule and the verdicts against definitions and limits."""
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from gahb.similarity import (
+    VERDICTS,
+    closest,
+    cosine_similarity,
+    distance_ratio,
+    median,
+    mixture_similarity,
+    verdicts,
+)
+
+
+def images(n: int, side: int = 8, seed: int = 0, channels: int = 1) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand((n, channels, side, side), generator=generator)
+
+
+def as_bytes(x: Tensor) -> Tensor:
+    return (x * 255).round().to(torch.uint8)
+
+
+def cosines(a: Tensor, b: Tensor, centred: bool) -> Tensor:
+    """All pairs, from the definition."""
+    a, b = a.flatten(1).double(), b.flatten(1).double()
+    if centred:
+        a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
+    return (a @ b.T) / a.norm(dim=1)[:, None] / b.norm(dim=1)
+
+
+def distances(a: Tensor, b: Tensor) -> Tensor:
+    return (a.double()[:, None] - b.double()[None]).flatten(2).norm(dim=2)
+
+
+# --- cosine similarity ---
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("channels", [1, 3])
+def test_cosine_is_its_definition(centred, channels) -> None:
+    a, b = images(9, channels=channels), images(9, seed=1, channels=channels)
+    expected = cosines(a, b, centred)
+    torch.testing.assert_close(cosine_similarity(a, b, centred=centred), expected.diagonal())
+    torch.testing.assert_close(cosine_similarity(a[:1], b, centred=centred), expected[0])
+    torch.testing.assert_close(cosine_similarity(a, b[:1], centred=centred), expected[:, 0])
+
+
+def test_the_paper_text_and_its_code_differ_by_centring() -> None:
+    """Images of independent pixels: unrelated if centred, alike through their means if not."""
+    a, b = images(40, side=32), images(40, side=32, seed=1)
+    assert cosine_similarity(a, b).abs().max() < 0.15
+    mean_square_over_square_mean = 0.25 / (1 / 3)
+    values = cosine_similarity(a, b, centred=False)
+    assert values.mean() == pytest.approx(mean_square_over_square_mean, abs=0.01)
+
+
+def test_brightness_and_contrast_do_not_count_if_centred() -> None:
+    a = images(5)
+    torch.testing.assert_close(cosine_similarity(a, 0.3 * a + 0.5), torch.ones(5).double())
+    torch.testing.assert_close(cosine_similarity(a, 1 - a), -torch.ones(5).double())
+
+
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_images_without_direction_are_alike_and_like_no_other(kind) -> None:
+    """Also where the mean of 63 equal numbers is not quite that number."""
+    flat = torch.tensor([30.3, 200.7]).to(kind).view(2, 1, 1, 1).expand(2, 1, 9, 7)
+    other = as_bytes(images(1, side=9)[..., :7]).to(kind)
+    assert cosine_similarity(flat[:1], flat[1:]).tolist() == [1]
+    assert cosine_similarity(flat, other).tolist() == [0, 0]
+    black = torch.zeros_like(other)
+    assert cosine_similarity(black, black, centred=False).tolist() == [1]
+    assert cosine_similarity(black, other, centred=False).tolist() == [0]
+
+
+# --- closest ---
+
+
+@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("by", ["cosine", "distance"])
+@pytest.mark.parametrize("block", [1, 7, 40, 1000])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.float64])
+def test_closest_are_those_of_all_pairs(by, centred, block, kind) -> None:
+    x, among = as_bytes(images(11)), as_bytes(images(40, seed=1))
+    if kind != torch.uint8:
+        x, among = x.to(kind) / 255, among.to(kind) / 255
+    a, b = (y.double() / 255 if kind == torch.uint8 else y.double() for y in (x, among))
+    if centred:
+        a, b = (y - y.mean((1, 2, 3), keepdim=True) for y in (a, b))
+    pairs = cosines(a, b, centred=False) if by == "cosine" else distances(a, b)
+    value, index = pairs.topk(5, dim=1, largest=by == "cosine")
+    found = closest(x, among, 5, by=by, centred=centred, block=block)
+    assert torch.equal(found.index, index)
+    torch.testing.assert_close(found.value, value)
+
+
+def test_all_of_the_set_can_be_asked_for() -> None:
+    x, among = images(3), images(6, seed=1)
+    found = closest(x, among, k=6, block=4)
+    assert torch.equal(found.index.sort(dim=1).values, torch.arange(6).expand(3, -1))
+    assert (found.value.diff(dim=1) <= 0).all()
+
+
+def test_distance_from_a_near_copy_is_exact() -> None:
+    """A distance of 10^-9 between images of norm 40: lost if it came from inner products."""
+    among = images(5, side=80).double()
+    x = among[3:4].clone()
+    x[0, 0, 0, 0] += 1e-9
+    found = closest(x, among, by="distance", centred=False)
+    assert found.index.item() == 3
+    assert found.value.item() == pytest.approx(1e-9, rel=1e-4)
+    assert closest(among[3:4], among, by="distance").value.item() == 0
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that is made, in bytes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.size = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        tensors = result if isinstance(result, tuple | list) else [result]
+        for tensor in tensors:
+            if isinstance(tensor, Tensor) and not tensor.is_meta and not func.is_view:
+                self.size = max(self.size, tensor.nbytes)
+        return result
+
+
+@pytest.mark.parametrize("by", ["cosine", "distance"])
+@pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
+def test_memory_is_that_of_blocks(by, kind) -> None:
+    side, block = 16, 64
+    among = as_bytes(images(5000, side)).to(kind)
+    with Largest() as largest:
+        closest(among[:300], among, 2, by=by, block=block)
+    assert 0 < largest.size <= 2 * block * (side**2 + 1) * 8
+    assert largest.size < among.nbytes / 3
+
+
+# --- distance ratio ---
+
+
+def test_ratio_is_its_definition() -> None:
+    x, train = images(10), images(30, seed=1)
+    first, second = distances(x, train).sort(dim=1).values[:, :2].T
+    torch.testing.assert_close(distance_ratio(x, train), first / second)
+
+
+def test_ratio_of_a_single_training_image_is_undefined() -> None:
+    assert distance_ratio(images(3), images(1)).isnan().tolist() == [True] * 3
+
+
+def test_an_exact_copy_has_ratio_zero_even_of_an_image_that_is_there_twice() -> None:
+    x = images(2)
+    assert distance_ratio(x, images(2)).tolist() == [0, 0]
+    assert distance_ratio(x, torch.cat([x, x])).tolist() == [0, 0]
+
+
+def test_ratio_counts_brightness() -> None:
+    train = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
+    ratio = distance_ratio(torch.full((1, 1, 8, 8), 0.2), train)
+    assert ratio.item() == pytest.approx(0.25)
+
+
+# --- mixtures ---
+
+
+def test_mixture_is_the_least_squares_projection() -> None:
+    x, among = images(6), images(12, seed=1)
+    centre = [y.flatten(1).double() for y in (x, among)]
+    centre = [y - y.mean(1, keepdim=True) for y in centre]
+    for i, numbers in enumerate(closest(x, among, 3).index):
+        columns = centre[1][numbers].T
+        weights = torch.linalg.lstsq(columns, centre[0][i][:, None]).solution
+        expected = (columns @ weights).norm() / centre[0][i].norm()
+        torch.testing.assert_close(mixture_similarity(x, among, 3)[i], expected)
+
+
+def test_mixture_of_one_is_the_cosine_and_grows_with_more() -> None:
+    x, among = images(6), images(12, seed=1)
+    one, two, four = (mixture_similarity(x, among, k) for k in (1, 2, 4))
+    torch.testing.assert_close(one, closest(x, among).value[:, 0].abs())
+    assert (two >= one - 1e-9).all() and (four >= two - 1e-9).all()
+
+
+def test_mixture_bears_repeated_and_constant_images() -> None:
+    among = images(3)
+    x = torch.cat([among[:1], torch.full((1, 1, 8, 8), 0.4)])
+    found = mixture_similarity(x, among[[0, 0, 1, 2]], k=4)
+    torch.testing.assert_close(found, torch.tensor([1.0, 0.0]).double())
+
+
+# --- estimates ---
+
+
+def test_median_and_its_interval_cover_the_truth() -> None:
+    generator = torch.Generator().manual_seed(0)
+    covered = 0
+    for _ in range(60):
+        estimate = median(torch.randn(101, generator=generator))
+        low, high = estimate.interval
+        assert low <= estimate.value <= high
+        covered += low <= 0 <= high
+    assert 51 <= covered <= 60  # 95% of 60 is 57, with a standard deviation of 1.7
+
+
+def test_interval_of_the_median_shrinks_with_the_sample() -> None:
+    widths = []
+    for n in (50, 5000):
+        low, high = median(torch.randn(n, generator=torch.Generator().manual_seed(1))).interval
+        widths.append(high - low)
+    assert widths[0] / widths[1] == pytest.approx(10, rel=0.5)
+
+
+def test_median_of_an_even_number_and_of_one() -> None:
+    assert median(torch.tensor([0.0, 1.0, 2.0, 3.0])).value == 1.5
+    alone = median(torch.tensor([0.4]))
+    assert alone.value == pytest.approx(0.4)
+    assert all(math.isnan(bound) for bound in alone.interval)
+
+
+def test_estimate_is_printed_with_its_interval() -> None:
+    assert str(median(torch.full((9,), 0.5))) == "0.50 [0.50, 0.50]"
+
+
+# --- verdicts ---
+
+
+def fresh(n: int, seed: int) -> Tensor:
+    return images(n, side=16, seed=seed)
+
+
+def test_copies_are_memorized() -> None:
+    train = fresh(20, 1)
+    copies = train[:5] + 0.02 * fresh(5, 2)
+    judged = verdicts(copies, train, fresh(20, 3))
+    assert judged.labels == ("memorized",) * 5
+    assert judged.fractions["memorized"].value == 1
+    assert (judged.ratio < 1 / 3).all()
+    assert (judged.to_train > 0.95).all()
+
+
+def test_with_one_training_image_similarity_decides() -> None:
+    train = fresh(1, 1)
+    copies = 0.5 * train + 0.2 + 0.02 * fresh(3, 2)
+    judged = verdicts(torch.cat([copies, fresh(2, 4)]), train, fresh(5, 3))
+    assert judged.labels == ("memorized",) * 3 + ("new",) * 2
+    assert judged.ratio.isnan().all()
+    assert judged.leaning.isnan().all()
+
+
+def test_a_mixture_that_recurs_is_spurious_also_without_unseen_images() -> None:
+    train = fresh(20, 1)
+    mixture = train[:2].mean(0, keepdim=True)
+    again = mixture + 0.01 * fresh(3, 2)
+    judged = verdicts(torch.cat([again, fresh(1, 5)]), train)
+    assert judged.labels == ("spurious",) * 3 + ("new",)
+    assert (judged.to_samples[:3] > 0.95).all()
+    assert math.isnan(judged.usual_leaning)
+
+
+def test_mixtures_that_do_not_recur_are_found_by_unseen_images() -> None:
+    train = fresh(30, 1)
+    mixtures = (train[0:10] + train[10:20] + train[20:30]) / 3
+    assert verdicts(mixtures, train).labels == ("new",) * 10
+    assert verdicts(mixtures, train, fresh(30, 2)).labels == ("spurious",) * 10
+    assert verdicts(mixtures, fresh(30, 2), train).labels == ("new",) * 10
+
+
+def test_independent_images_are_new_but_for_chance() -> None:
+    judged = verdicts(fresh(400, 1), fresh(300, 2), fresh(300, 3))
+    fraction = judged.fractions["spurious"]
+    assert judged.fractions["memorized"].value == 0
+    assert fraction.value == pytest.approx(0.05, abs=0.04)
+    low, high = fraction.interval
+    assert low < fraction.value < high
+    assert high - low == pytest.approx(4 * (0.05 * 0.95 / 400) ** 0.5, rel=0.4)
+
+
+def test_equal_samples_are_another_to_each_other() -> None:
+    x = fresh(1, 1).repeat(4, 1, 1, 1)
+    assert verdicts(x, fresh(9, 2)).labels == ("spurious",) * 4
+    assert verdicts(x[:1], fresh(9, 2)).to_samples.isnan().all()
+
+
+def test_fractions_are_of_all_verdicts() -> None:
+    train = fresh(20, 1)
+    judged = verdicts(torch.cat([train[:2], fresh(3, 4)]), train)
+    assert tuple(judged.fractions) == VERDICTS
+    assert [e.value for e in judged.fractions.values()] == pytest.approx([0.4, 0, 0.6])
+
+
+def test_verdicts_on_bytes_are_the_same() -> None:
+    x, train, unseen = (as_bytes(fresh(n, n)) for n in (6, 20, 25))
+    x = torch.cat([x, train[:2]])
+    floats = verdicts(x / 255, train / 255, unseen / 255)
+    judged = verdicts(x, train, unseen)
+    assert judged.labels == floats.labels
+    torch.testing.assert_close(judged.leaning, floats.leaning, atol=1e-5, rtol=0)
+
+
+# --- bad input ---
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: cosine_similarity(x, x[:2]), "^b: 2 images; accepted: 1, or 3 as in a"),
+        (lambda x: cosine_similarity(x, x[..., 1:]), r"^b: images of \(1, 8, 7\); accepted: of"),
+        (lambda x: cosine_similarity(x[0], x), r"^a: shape \(1, 8, 8\) is not"),
+        (lambda x: cosine_similarity(x, x / 0), "^b: holds NaN or infinity"),
+        (lambda x: cosine_similarity(x.int(), x), "^a: dtype torch.int32 is not"),
+        (lambda x: closest(x, x[:0]), "^among: shape"),
+        (lambda x: closest(x, x / 0), "^among: holds NaN or infinity"),
+        (lambda x: closest(x / 0, x, by="distance"), "^x: holds NaN or infinity"),
+        (lambda x: closest(x, x, k=4), "^k: 4 is not a whole number from 1 to 3"),
+        (lambda x: closest(x, x, block=0), "^block: 0 is not"),
+        (lambda x: closest(x, x, by="eye"), "^by: 'eye' is unknown; accepted: cosine, distance"),
+        (lambda x: closest(x, [x]), "^among: list is not"),
+        (lambda x: mixture_similarity(x, x, k=0), "^k: 0 is not"),
+        (lambda x: distance_ratio(x, x[..., 1:]), "^.*: images of"),
+        (lambda x: verdicts(x, x, x[:2]), "^unseen: 2 images; accepted: at least 3"),
+        (lambda x: verdicts(x, x, ratio=2.0), "^ratio: 2.0 is not"),
+        (lambda x: verdicts(x, x, same=float("nan")), "^same: nan is not"),
+        (lambda x: median(x), r"^values: \(3, 1, 8, 8\) is not"),
+        (lambda x: median(torch.tensor([float("nan")])), "^values: .* finite"),
+        (lambda x: median([1.0]), "^values: is not a float tensor"),
+    ],
+)
+def test_bad_input_gives_one_clear_line(call, message) -> None:
+    with pytest.raises((ValueError, TypeError), match=message) as error:
+        call(images(3))
+    assert "\n" not in str(error.value)
