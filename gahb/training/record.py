@@ -150,7 +150,8 @@ def load_network(folder: Path, recipe: Recipe) -> nn.Module:
         raise ValueError(f"{recipe.name}: {WEIGHTS} does not have the checksum of {MANIFEST}")
     network = recipe.build()
     network.load_state_dict(load_file(folder / WEIGHTS))
-    return network.eval()
+    # The annotations of Module.to forget that it takes a memory format alone.
+    return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
 
 def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
