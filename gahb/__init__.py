@@ -4,9 +4,10 @@ The flat public API: ``images`` and ``networks`` give data and architectures, ``
 give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draws what was measured.
 """
 
-from gahb import artifacts, figures, images, networks, optimal, recipes
+from gahb import artifacts, figures, images, networks, optimal, recipes, sampling, similarity
 from gahb.artifacts import load, verify
 from gahb.denoiser import BaseDenoiser, Denoiser
+from gahb.measurements import Variance, variance
 from gahb.metrics import (
     PsnrCurve,
     psnr,
@@ -16,7 +17,9 @@ from gahb.metrics import (
     train_test_gap,
 )
 from gahb.networks import BFCNN, UNet
+from gahb.sampling import Samples, sample
 from gahb.settings import edition
+from gahb.similarity import closest, cosine_similarity, distance_ratio, verdicts
 from gahb.training import Recipe, train
 
 __all__ = [
@@ -25,8 +28,13 @@ __all__ = [
     "Denoiser",
     "PsnrCurve",
     "Recipe",
+    "Samples",
     "UNet",
+    "Variance",
     "artifacts",
+    "closest",
+    "cosine_similarity",
+    "distance_ratio",
     "edition",
     "figures",
     "images",
@@ -37,8 +45,13 @@ __all__ = [
     "psnr_curve",
     "psnr_from_sigma",
     "recipes",
+    "sample",
+    "sampling",
     "sigma_from_psnr",
+    "similarity",
     "train",
     "train_test_gap",
+    "variance",
+    "verdicts",
     "verify",
 ]

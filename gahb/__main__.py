@@ -1,4 +1,4 @@
-"""The command line: ``python -m gahb list | show | train | sweep | verify``.
+"""The command line: ``python -m gahb list | show | train | sweep | verify | variance``.
 
 floor: 6
 """
@@ -14,6 +14,8 @@ from collections.abc import Sequence
 import torch
 
 from gahb import artifacts, recipes, settings
+from gahb.measurements import measure_variance
+from gahb.similarity import median
 from gahb.sweep import sweep
 from gahb.training import Recipe, train
 from gahb.training.record import CHECKPOINT, folder_of, read_manifest
@@ -59,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
     sweeping = command("sweep", run_sweep, "train all recipes that match a pattern, side by side")
     sweeping.add_argument("pattern", metavar="PATTERN", help="such as 'faces-unet-n*-s1'")
     sweeping.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    varying = command("variance", run_variance, "measure how alike two networks draw (Figure 2)")
+    varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
+    varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
     verifying = command("verify", run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     return top
@@ -111,6 +116,15 @@ def run_sweep(options: argparse.Namespace) -> int:
     for name in failed:
         print(f"gahb: {name} failed", file=sys.stderr)
     return int(bool(failed))
+
+
+def run_variance(options: argparse.Namespace) -> int:
+    """Measure and store, and print one line for each N."""
+    for n in options.counts:
+        found = measure_variance(options.family, n)
+        between, to_train = median(found.between), median(found.to_train.flatten())
+        print(f"N = {n}: between networks {between}, to the training set {to_train}", flush=True)
+    return 0
 
 
 def run_verify(options: argparse.Namespace) -> int:

@@ -32,7 +32,7 @@ SCALES = {
         sizes=(1, 10, 100),
         faces="faces",
         fixed={"size": 16, "depth": 1, "width": 8},
-        budget={"updates": 60, "batch": 16},
+        budget={"updates": 200, "batch": 16},
     ),
     "laptop": Scale(
         sizes=(1, 10, 100, 1_000, 10_000),
@@ -83,10 +83,10 @@ def memorization(edition: str) -> list[Recipe]:
 
 
 def other_optimiser(edition: str) -> list[Recipe]:
-    """The same with Adam, at a small and at the largest N: does the conclusion depend on it?"""
+    """The same with Adam, at small N and at the largest: does the conclusion depend on it?"""
     if edition == "paper":
         return []  # its own optimiser is Adam
-    chosen = {f"faces-unet-n{n}-s1" for n in (100, SCALES[edition].sizes[-1])}
+    chosen = {f"faces-unet-n{n}-s1" for n in (10, 100, SCALES[edition].sizes[-1])}
     return [
         recipe.but(name=f"{recipe.name}-adam", **ADAM)
         for recipe in memorization(edition)

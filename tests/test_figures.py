@@ -198,6 +198,26 @@ def test_gap_map_colours_each_cell_by_its_gap() -> None:
         figures.gap_map({**train, 1000: {16: 1.0}}, {**test, 1000: {16: 1.0}}, sigma=0.1)
 
 
+def test_similarity_histograms_draw_every_value_and_its_median() -> None:
+    between = {10: torch.linspace(0, 0.5, 11), 100: torch.linspace(0.5, 1, 11)}
+    to_train = {10: torch.full((4,), 0.99), 100: torch.full((4,), 0.75)}
+    axes = figures.similarity_histograms({"between": between, "to train": to_train})
+    assert len(axes) == 2
+    for ax, n in zip(axes, between, strict=True):
+        for patch, values in zip(ax.patches, (between[n], to_train[n]), strict=True):
+            heights, edges, _ = patch.get_data()
+            assert heights.max() == 1
+            counts = np.histogram(values.numpy(), edges)[0]
+            assert counts.sum() == len(values)
+            assert heights == pytest.approx(counts / counts.max())
+        medians = [line.get_xdata()[0] for line in ax.lines]
+        assert medians == pytest.approx([float(between[n].median()), float(to_train[n].median())])
+    legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
+    assert legend == ["between", "to train"]
+    with pytest.raises(ValueError, match="groups: accepted: one or two, with the same labels"):
+        figures.similarity_histograms({"a": between, "b": {10: between[10]}})
+
+
 def test_image_grid_puts_every_pixel_in_its_place() -> None:
     clean, noisy = some_images(3), some_images(2) + 5
     ax = figures.image_grid({"clean": clean, 100: noisy}, columns=["a", "b", "c"])

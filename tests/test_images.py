@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from gahb.images import CLASSES, load
+from gahb.images import CLASSES, load, pick
 from gahb.images import faces as faces_module
 from gahb.images.faces import averaging_matrix, draw_faces, generate, generator
 from gahb.images.fetch import face_weights
@@ -148,3 +148,17 @@ def test_bad_arguments_are_named_in_one_line(arguments, error, words):
 
 def test_every_class_of_the_registry_is_a_name():
     assert set(DRAW) < set(CLASSES)
+
+
+def test_picked_images_are_those_of_their_numbers():
+    many = load("leaves", 6, 16, "S2")
+    assert torch.equal(pick("leaves", [4, 0, 4], 16, "S2"), many[[4, 0, 4]])
+
+
+@pytest.mark.parametrize(
+    ("indices", "message"),
+    [([], "indices: there are none; accepted"), ([3, -1], "indices: -1 is not a whole number")],
+)
+def test_bad_numbers_of_images_are_refused(indices, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        pick("leaves", indices, 16)

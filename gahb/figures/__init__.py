@@ -5,6 +5,7 @@ floor: 5
 
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.images import image_grid
+from gahb.figures.similarity import similarity_histograms
 from gahb.figures.style import colours, count_label, panels, style
 from gahb.figures.updates import curve_against_updates, gap_map
 
@@ -17,5 +18,6 @@ __all__ = [
     "image_grid",
     "panels",
     "psnr_curves",
+    "similarity_histograms",
     "style",
 ]

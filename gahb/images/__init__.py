@@ -4,6 +4,6 @@ floor: 1
 """
 
 from gahb.images.duplicates import remove_duplicates
-from gahb.images.load import CLASSES, load
+from gahb.images.load import CLASSES, load, pick
 
-__all__ = ["CLASSES", "load", "remove_duplicates"]
+__all__ = ["CLASSES", "load", "pick", "remove_duplicates"]

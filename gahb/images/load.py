@@ -20,7 +20,7 @@ from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
 from gahb.images.streams import SUBSETS
 
-__all__ = ["CLASSES", "Drawn", "Stored", "load"]
+__all__ = ["CLASSES", "Drawn", "Stored", "load", "pick"]
 
 SMALLEST, LARGEST = 8, 1024
 
@@ -123,17 +123,70 @@ def load(
     >>> load("leaves", n=2, size=16, subset="test").shape
     torch.Size([2, 1, 16, 16])
     """
-    check_choice("name", name, list(CLASSES))
-    image_class = CLASSES[name]
+    image_class, folder = _checked(name, size, subset, seed, path)
     if n is not None or isinstance(image_class, Drawn):
         check_count("n", n)
+    _check_dtype(dtype)
+    images = image_class.images(name, n, size, subset, seed, folder)
+    return images if dtype == torch.uint8 else images.to(dtype) / 255
+
+
+def pick(
+    name: str,
+    indices: Sequence[int],
+    size: int,
+    subset: str = "S1",
+    seed: int = 0,
+    path: str | Path | None = None,
+) -> Tensor:
+    """Images of the given numbers, without making those before them.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Numbers of images of the subset, from 0.
+    name, size, subset, seed, path
+        As for :func:`load`.
+
+    Returns
+    -------
+    Tensor
+        Images, (len(indices), 1, size, size) in [0, 1].
+
+    Raises
+    ------
+    ValueError, TypeError, FileNotFoundError
+        As :func:`load` does; also if there are no indices, or one is negative or too large.
+
+    Examples
+    --------
+    >>> picked = pick("leaves", [5, 2], size=16)
+    >>> torch.equal(picked[1], load("leaves", n=3, size=16)[2])
+    True
+    """
+    image_class, folder = _checked(name, size, subset, seed, path)
+    if not len(indices):
+        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
+    for index in indices:
+        check_count("indices", index, minimum=0)
+    if isinstance(image_class, Drawn):
+        images = image_class.draw(indices, size, subset, seed)
+    else:
+        images = image_class.images(name, max(indices) + 1, size, subset, seed, folder)
+        images = images[list(indices)]
+    return images.float() / 255
+
+
+def _checked(
+    name: str, size: int, subset: str, seed: int, path: str | Path | None
+) -> tuple[Drawn | Stored, Path | None]:
+    """The class of that name, and the path as a ``Path``, if all arguments fit it."""
+    check_choice("name", name, list(CLASSES))
+    image_class = CLASSES[name]
     check_count("size", size, SMALLEST, image_class.largest)
     check_choice("subset", subset, SUBSETS)
     check_count("seed", seed, 0, 2**32 - 1)
-    _check_dtype(dtype)
-    folder = _checked_path(name, path)
-    images = image_class.images(name, n, size, subset, seed, folder)
-    return images if dtype == torch.uint8 else images.to(dtype) / 255
+    return image_class, _checked_path(name, path)
 
 
 def _check_dtype(dtype: Any) -> None:
