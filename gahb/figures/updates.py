@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from matplotlib.axes import Axes
-from matplotlib.ticker import FuncFormatter
+from matplotlib.ticker import FuncFormatter, NullFormatter
 
 from gahb.figures.furniture import BAND_OPACITY, check_some, label_axes, labelled_legend
 from gahb.figures.style import Label, axes_or_new, colours, count_label, label_text, style
@@ -76,7 +76,8 @@ def curve_against_updates(
             )
         ax.set_xscale("log")
         ax.xaxis.set_major_formatter(FuncFormatter(lambda u, _: count_label(round(u))))
-        label_axes(ax, "Updates", f"Output PSNR at σ = {sigma:g} (dB)", title)
+        ax.xaxis.set_minor_formatter(NullFormatter())
+        label_axes(ax, "Updates", f"Output PSNR at σ = {sigma:.2g} (dB)", title)
         if legend:
             labelled_legend(ax, palette, {"training images": "--", "test images": "-"})
     return ax
@@ -134,7 +135,7 @@ def gap_map(
         ax.set_xticks([i + 0.5 for i in range(len(updates))], [count_label(u) for u in updates])
         ax.tick_params(axis="x", rotation=45)
         ax.set_yticks([i + 0.5 for i in range(len(gap))], [label_text(label) for label in train])
-        ax.figure.colorbar(cells, ax=ax, label=f"Train - test, σ = {sigma:g} (dB)")
+        ax.figure.colorbar(cells, ax=ax, label=f"Train - test, σ = {sigma:.2g} (dB)")
         label_axes(ax, "Updates", "", title)
         ax.grid(False)
     return ax

@@ -10,7 +10,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import check_count, check_number
+from gahb.vectors import check_batch, directions
 
 __all__ = ["distinct_images", "remove_duplicates"]
 
@@ -80,19 +81,17 @@ def distinct_images(
     >>> distinct_images(x[[0, 1, 0, 2, 1]])
     tensor([0, 1, 3])
     """
-    # Nothing is allocated on the meta device: a set of bytes is checked without a larger copy.
-    is_bytes = isinstance(x, Tensor) and x.dtype == torch.uint8
-    check_images("x", x.to("meta", torch.float32) if is_bytes else x, finite=False)
+    check_batch("x", x)
     check_number("threshold", threshold, low=-1, high=1)
     check_count("block", block)
     kept = torch.empty(0, dtype=torch.long, device=x.device)
     for candidates in torch.arange(len(x), device=x.device).split(block):
-        directions = _directions(x[candidates], centred)
+        own = directions("x", x[candidates], centred)
         for earlier in kept.split(block):
-            others = _directions(x[earlier], centred)
-            new = ~_similar(directions, others, threshold).any(dim=1)
-            candidates, directions = candidates[new], directions[new]
-        first = _first_of_each(_similar(directions, directions, threshold))
+            others = directions("x", x[earlier], centred)
+            new = ~_similar(own, others, threshold).any(dim=1)
+            candidates, own = candidates[new], own[new]
+        first = _first_of_each(_similar(own, own, threshold))
         kept = torch.cat([kept, candidates[first]])
     return kept
 
@@ -104,29 +103,6 @@ def _first_of_each(similar: Tensor) -> Tensor:
         if chosen[j]:
             chosen[j + 1 :] &= ~similar[j, j + 1 :]
     return chosen
-
-
-def _directions(images: Tensor, centred: bool) -> Tensor:
-    """Unit vectors of the images in double precision, (n, d + 1).
-
-    The last coordinate is 1 for an image without direction and 0 for all others.
-    """
-    directions = torch.zeros(
-        len(images), images.shape[1:].numel() + 1, dtype=torch.float64, device=images.device
-    )
-    rows = directions[:, :-1]
-    rows.copy_(images.flatten(1))
-    origin = rows[:, :1].clone() if centred else torch.zeros_like(rows[:, :1])
-    flat = (rows == origin).all(dim=1)
-    if centred:
-        rows -= rows.mean(dim=1, keepdim=True)
-    lengths = rows.norm(dim=1, keepdim=True)
-    if not torch.isfinite(lengths).all():
-        raise ValueError("x: holds NaN or infinity; accepted: finite values only")
-    rows /= lengths
-    rows[flat] = 0
-    directions[:, -1] = flat
-    return directions
 
 
 def _similar(a: Tensor, b: Tensor, threshold: float) -> Tensor:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count
-from gahb.similarity.rows import check_batch, directions, rows
+from gahb.vectors import check_batch, directions, rows
 
 __all__ = ["Closest", "closest"]
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.similarity.rows import check_batch, directions
+from gahb.vectors import check_batch, directions
 
 __all__ = ["cosine_similarity"]
 

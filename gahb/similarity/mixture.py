@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gahb.checks import check_count
 from gahb.similarity.closest import closest
-from gahb.similarity.rows import rows
+from gahb.vectors import rows
 
 __all__ = ["MIXED", "mixture_similarity", "similarity_to_mixture"]
 

@@ -1,6 +1,6 @@
 """Images as vectors: checked, in double precision, centred, of unit length.
 
-floor: 3
+floor: 1
 """
 
 from __future__ import annotations
@@ -34,15 +34,8 @@ def rows(argument: str, x: Tensor, centred: bool) -> Tensor:
     ValueError
         If a value is not finite.
     """
-    levels = x.flatten(1).double()
-    if not levels.isfinite().all():
-        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
-    if x.dtype == torch.uint8:
-        levels = levels / 255
-    if not centred:
-        return levels
-    constant = (levels == levels[:, :1]).all(dim=1, keepdim=True)
-    return (levels - levels.mean(dim=1, keepdim=True)).masked_fill(constant, 0)
+    levels = torch.empty(len(x), x.shape[1:].numel(), dtype=torch.float64, device=x.device)
+    return _filled(levels, argument, x, centred)
 
 
 def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
@@ -50,7 +43,24 @@ def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
 
     The last coordinate is 1 for an image without direction and 0 for all others.
     """
-    levels = rows(argument, x, centred)
+    vectors = torch.empty(len(x), x.shape[1:].numel() + 1, dtype=torch.float64, device=x.device)
+    levels = _filled(vectors[:, :-1], argument, x, centred)
     lengths = levels.norm(dim=1, keepdim=True)
     without = lengths == 0
-    return torch.cat([levels / lengths.masked_fill(without, 1), without.double()], dim=1)
+    levels /= lengths.masked_fill_(without, 1)
+    vectors[:, -1:] = without
+    return vectors
+
+
+def _filled(levels: Tensor, argument: str, x: Tensor, centred: bool) -> Tensor:
+    """Write the rows into ``levels``, (n, d), in place: images may be many."""
+    levels.copy_(x.flatten(1))
+    if not levels.isfinite().all():
+        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
+    if x.dtype == torch.uint8:
+        levels /= 255
+    if centred:
+        constant = (levels == levels[:, :1]).all(dim=1, keepdim=True)
+        levels -= levels.mean(dim=1, keepdim=True)
+        levels.masked_fill_(constant, 0)
+    return levels
