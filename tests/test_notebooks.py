@@ -254,3 +254,14 @@ def test_failing_chapter_leaves_the_stored_one(chapter: Path) -> None:
 
 def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def test_every_figure_of_a_chapter_is_seen() -> None:
+    """The style is left after each figure; what it restores must not switch the display off."""
+    drawing = "figures.image_grid({'a': torch.rand(1, 1, 8, 8)});"
+    cells = ["import torch\nfrom gahb import figures", drawing, drawing]
+    notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
+    notebook.metadata["kernelspec"] = PYTHON_KERNEL
+    notebooks.execute(notebook, ROOT)
+    for cell in notebook.cells[1:]:
+        assert any("image/png" in output.get("data", {}) for output in cell.outputs)

@@ -77,6 +77,10 @@ def style() -> Iterator[None]:
     """
     with matplotlib.rc_context(_LOOK):
         yield
+        interactive = matplotlib.is_interactive()
+    # The first figure loads a notebook's backend, which switches to interactive: undone with the
+    # rest of the context, that would leave every later figure unseen.
+    matplotlib.interactive(interactive)
 
 
 def panels(columns: int, height: float = 3.6, *, share_y: bool = True) -> tuple[Figure, list[Axes]]:
