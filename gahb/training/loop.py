@@ -122,7 +122,7 @@ class Training:
         batches = Batches(
             recipe, self.train_images, accelerator.process_index, accelerator.num_processes
         )
-        window = Window(self.device)
+        window, snapshots = Window(self.device), snapshot_updates(recipe.updates)
         hidden = quiet() or not accelerator.is_main_process
         bar = tqdm(total=recipe.updates, initial=self.update, desc=recipe.name, disable=hidden)
         started = time.monotonic() - self.seconds
@@ -133,7 +133,7 @@ class Training:
             bar.update()
             if self.update % LOG_EVERY == 0 or self.update == recipe.updates:
                 bar.set_postfix(self.record_window(window), refresh=False)
-            if self.update in snapshot_updates(recipe.updates):
+            if self.update in snapshots:
                 self.record_snapshot()
             if self.update % CHECKPOINT_EVERY == 0:
                 self.save()
@@ -178,8 +178,7 @@ class Training:
 
     def save(self) -> None:
         """Write a checkpoint, whole or not at all, and only of finite weights."""
-        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
-            raise self.not_finite("a weight")
+        self.require_finite_weights()
         if not self.accelerator.is_main_process:
             return
         state = {
@@ -203,8 +202,7 @@ class Training:
 
     def finish(self) -> None:
         """Measure the trained network and write its record."""
-        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
-            raise self.not_finite("a weight")
+        self.require_finite_weights()
         curves = measured(self.network, self.train_images, self.test_images, FINAL_IMAGES)
         if self.accelerator.is_main_process:
             losses = [line for line in self.log if "loss" in line]
@@ -221,6 +219,11 @@ class Training:
                 processes=self.accelerator.num_processes,
             )
         self.accelerator.wait_for_everyone()
+
+    def require_finite_weights(self) -> None:
+        """Raise FloatingPointError if a weight is not finite."""
+        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
+            raise self.not_finite("a weight")
 
     def not_finite(self, what: str) -> FloatingPointError:
         """The error of a training that has diverged."""
