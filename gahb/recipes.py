@@ -1,7 +1,8 @@
 """Which trainings exist, by edition and name.
 
-Names read ``<class>-<network>-n<N>-<subset>``, with the optimiser behind where it is not the
-edition's own: ``faces-unet-n100-s1``, ``faces-unet-n100-s1-adam``.
+Names read ``<class>-<network>-n<N>-<subset>``, with what sets a training apart from the edition's
+own behind: the optimiser, or the size of the images. ``faces-unet-n100-s1``,
+``faces-unet-n100-s1-adam``, ``faces-unet-n100-s1-64px``.
 """
 
 from __future__ import annotations
@@ -16,41 +17,83 @@ from gahb.training import Recipe
 
 __all__ = ["every", "find", "get"]
 
+SUBSETS = ("S1", "S2")
+
 
 @dataclass(frozen=True)
 class Scale:
-    """The numbers that an edition sets: sizes of training sets, images, network and budget."""
+    """The numbers that an edition sets: classes, training sets, images, networks and budget.
 
-    sizes: tuple[int, ...]
+    ``unet`` and ``bfcnn`` hold the size of the images and of the network, ``resolutions`` the
+    depth of the UNet for each size of images, which grow together (Table 1).
+    """
+
     faces: str
-    fixed: dict[str, Any]
+    others: str
+    sizes: tuple[int, ...]
+    others_sizes: tuple[int, ...]
+    bfcnn_sizes: tuple[int, ...]
+    resolution_sizes: tuple[int, ...]
+    unet: dict[str, Any]
+    bfcnn: dict[str, Any]
+    resolutions: dict[int, int]
+    resolution: dict[str, Any]
     budget: dict[str, Any]
 
 
 SCALES = {
     "smoke": Scale(
-        sizes=(1, 10, 100),
         faces="faces",
-        fixed={"size": 16, "depth": 1, "width": 8},
+        others="leaves",
+        sizes=(1, 10, 100),
+        others_sizes=(1, 10, 100),
+        bfcnn_sizes=(1, 10, 100),
+        resolution_sizes=(1, 10, 30, 100),
+        unet={"size": 16, "depth": 1, "width": 8},
+        bfcnn={"size": 16, "depth": 5, "width": 8},
+        resolutions={8: 1, 16: 2, 32: 3},
+        resolution={"width": 4, "updates": 50},
         budget={"updates": 200, "batch": 16},
     ),
+    # The sizes and widths of the last two families are what two CPU cores allow.
     "laptop": Scale(
-        sizes=(1, 10, 100, 1_000, 10_000),
         faces="faces",
-        fixed={"size": 32, "depth": 2, "width": 32},
+        others="leaves",
+        sizes=(1, 10, 100, 1_000, 10_000),
+        others_sizes=(1, 100, 1_000, 10_000),
+        bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
+        resolution_sizes=(10, 100, 1_000, 10_000),
+        unet={"size": 32, "depth": 2, "width": 32},
+        bfcnn={"size": 16, "depth": 21, "width": 32},
+        resolutions={16: 1, 32: 2, 64: 3},
+        resolution={"width": 16, "updates": 2_000},
         budget={"updates": 3_000, "batch": 32},
     ),
     "colab": Scale(
-        sizes=(1, 10, 100, 1_000, 10_000, 100_000),
         faces="faces",
-        fixed={"size": 40, "depth": 2, "width": 64},
+        others="leaves",
+        sizes=(1, 10, 100, 1_000, 10_000, 100_000),
+        others_sizes=(1, 10, 100, 1_000, 10_000),
+        bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
+        resolution_sizes=(10, 100, 1_000, 10_000),
+        unet={"size": 40, "depth": 2, "width": 64},
+        bfcnn={"size": 40, "depth": 21, "width": 64},
+        resolutions={16: 1, 32: 2, 64: 3},
+        resolution={"width": 64},
         budget={"updates": 8_000, "batch": 128},
     ),
     # 1,000 epochs of 250,000 images, in batches of 512, as the released code counts them.
     "paper": Scale(
-        sizes=(1, 10, 100, 1_000, 10_000, 100_000),
         faces="celeba",
-        fixed={"size": 80, "depth": 3, "width": 64},
+        others="lsun_bedroom",
+        sizes=(1, 10, 100, 1_000, 10_000, 100_000),
+        others_sizes=(1, 10, 100, 1_000, 10_000, 100_000),
+        bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
+        resolution_sizes=(1, 10, 100, 1_000, 10_000, 100_000),
+        unet={"size": 80, "depth": 3, "width": 64},
+        bfcnn={"size": 40, "depth": 21, "width": 64},
+        resolutions={20: 1, 40: 2, 80: 3, 160: 4},
+        resolution={"width": 64},
         budget={
             "updates": 488_281,
             "batch": 512,
@@ -66,20 +109,7 @@ ADAM = {"optimiser": "adam", "learning_rate": 2e-3}
 def memorization(edition: str) -> list[Recipe]:
     """UNets on faces, N from 1 to the largest, on two disjoint subsets (Figures 1 and 2)."""
     scale = SCALES[edition]
-    return [
-        Recipe(
-            name=f"faces-unet-n{n}-{subset.lower()}",
-            edition=edition,
-            images=scale.faces,
-            n=n,
-            subset=subset,
-            network="unet",
-            **scale.fixed,
-            **scale.budget,
-        )
-        for subset in ("S1", "S2")
-        for n in scale.sizes
-    ]
+    return family(edition, scale.faces, "unet", scale.sizes, **scale.unet)
 
 
 def other_optimiser(edition: str) -> list[Recipe]:
@@ -94,11 +124,68 @@ def other_optimiser(edition: str) -> list[Recipe]:
     ]
 
 
+def other_images(edition: str) -> list[Recipe]:
+    """UNets on a second class of images, on both subsets (Figures 9 and 10)."""
+    scale = SCALES[edition]
+    return family(edition, scale.others, "unet", scale.others_sizes, **scale.unet)
+
+
+def other_network(edition: str) -> list[Recipe]:
+    """BF-CNNs, which have no subsampling, on faces, on both subsets (Figures 11 to 14)."""
+    scale = SCALES[edition]
+    return family(edition, scale.faces, "bfcnn", scale.bfcnn_sizes, **scale.bfcnn)
+
+
+def resolutions(edition: str) -> list[Recipe]:
+    """UNets that grow with the images, on S1 (Figure 15, Table 1)."""
+    scale = SCALES[edition]
+    return [
+        recipe.but(name=f"{recipe.name}-{size}px")
+        for size, depth in scale.resolutions.items()
+        for recipe in family(
+            edition,
+            scale.faces,
+            "unet",
+            scale.resolution_sizes,
+            subsets=("S1",),
+            **{"size": size, "depth": depth, **scale.resolution},
+        )
+    ]
+
+
+def family(
+    edition: str,
+    images: str,
+    network: str,
+    sizes: tuple[int, ...],
+    subsets: tuple[str, ...] = SUBSETS,
+    **fields: Any,
+) -> list[Recipe]:
+    """The trainings of one network on one class, of every N on every subset."""
+    name = "faces" if images == SCALES[edition].faces else images
+    return [
+        Recipe(
+            name=f"{name}-{network}-n{n}-{subset.lower()}",
+            edition=edition,
+            images=images,
+            n=n,
+            subset=subset,
+            network=network,
+            **{**SCALES[edition].budget, **fields},
+        )
+        for subset in subsets
+        for n in sizes
+    ]
+
+
+FAMILIES = (memorization, other_optimiser, other_images, other_network, resolutions)
+
+
 def every(edition: str | None = None) -> dict[str, Recipe]:
     """All recipes of an edition by name, by default of the edition at which the book runs."""
     edition = edition or settings.edition()
     check_choice("edition", edition, settings.EDITIONS)
-    return {r.name: r for family in (memorization, other_optimiser) for r in family(edition)}
+    return {recipe.name: recipe for members in FAMILIES for recipe in members(edition)}
 
 
 def get(name: str, edition: str | None = None) -> Recipe:

@@ -16,14 +16,31 @@ def test_names_say_what_the_recipes_are(edition):
     for name, recipe in recipes.every(edition).items():
         assert recipe.edition == edition
         assert name == recipe.name
-        assert name.startswith(f"faces-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}")
-        assert name.endswith("-adam") == (recipe.optimiser == "adam" and edition != "paper")
+        image_class = "faces" if recipe.images == "celeba" else recipe.images
+        start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
+        behind = name.removeprefix(start)
+        assert behind in ("", "-adam", f"-{recipe.size}px")
+        assert (behind == "-adam") == (recipe.optimiser == "adam" and edition != "paper")
 
 
-def test_every_n_has_the_same_budget(recipe):
-    found = recipes.find("faces-unet-n*-s?", edition="laptop")
-    assert len(found) == 10
-    assert len({(r.updates, r.batch, r.seed, r.optimiser) for r in found}) == 1
+@pytest.mark.parametrize("edition", EDITIONS)
+@pytest.mark.parametrize(
+    ("pattern", "sets"),
+    [("faces-unet-n*-s?", 2), ("[!f]*-unet-n*", 2), ("faces-bfcnn-n*", 2), ("*px", 3)],
+)
+def test_every_n_has_the_same_budget(edition, pattern, sets):
+    found = recipes.find(pattern, edition)
+    assert len({r.n for r in found}) * sets <= len(found)
+    assert len({(r.updates, r.batch, r.seed, r.optimiser, r.width) for r in found}) == 1
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_networks_grow_with_the_images(edition):
+    depths = {r.size: r.depth for r in recipes.find("*px", edition)}
+    assert len(depths) >= 3
+    for size, depth in depths.items():
+        assert depths.get(2 * size, depth + 1) == depth + 1
+        assert len([r for r in recipes.find(f"*-{size}px", edition)]) >= 4
 
 
 def test_the_paper_edition_is_the_papers():

@@ -7,7 +7,7 @@ from gahb.similarity.closest import Closest, closest
 from gahb.similarity.cosine import cosine_similarity
 from gahb.similarity.estimate import Estimate, median
 from gahb.similarity.mixture import mixture_similarity
-from gahb.similarity.verdicts import VERDICTS, Verdicts, distance_ratio, verdicts
+from gahb.similarity.verdicts import VERDICTS, Verdicts, distance_ratio, fractions, verdicts
 
 __all__ = [
     "VERDICTS",
@@ -17,6 +17,7 @@ __all__ = [
     "closest",
     "cosine_similarity",
     "distance_ratio",
+    "fractions",
     "median",
     "mixture_similarity",
     "verdicts",

@@ -5,19 +5,20 @@ floor: 3
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from gahb.checks import check_number
+from gahb.checks import check_choice, check_number
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.similarity.closest import closest
 from gahb.similarity.cosine import cosine_similarity
 from gahb.similarity.estimate import Estimate
 from gahb.similarity.mixture import MIXED, mixture_similarity, similarity_to_mixture
 
-__all__ = ["VERDICTS", "Verdicts", "distance_ratio", "verdicts"]
+__all__ = ["VERDICTS", "Verdicts", "distance_ratio", "fractions", "verdicts"]
 
 VERDICTS = ("memorized", "spurious", "new")
 PROBES = 1000
@@ -152,12 +153,27 @@ def verdicts(
     mixed = ~copied & ((to_samples > same) | (leaning > usual))
     each = torch.stack([copied, mixed, ~copied & ~mixed])
     labels = tuple(VERDICTS[i] for i in each.int().argmax(0).tolist())
-    return Verdicts(labels, _fractions(each), ratios, to_train, to_samples, leaning, usual)
+    return Verdicts(labels, fractions(labels), ratios, to_train, to_samples, leaning, usual)
 
 
-def _fractions(each: Tensor) -> dict[str, Estimate]:
-    """Fraction of the samples with each verdict, of which one is true for each, (3, n)."""
-    shares = each.double()
+def fractions(labels: Sequence[str]) -> dict[str, Estimate]:
+    """Fraction of samples with each verdict, with its 95% interval.
+
+    Raises
+    ------
+    ValueError
+        If there are no labels, or one is not of ``VERDICTS``.
+
+    Examples
+    --------
+    >>> fractions(["new", "new", "spurious", "new"])["new"].value
+    0.75
+    """
+    if not labels:
+        raise ValueError(f"labels: empty; accepted: at least one of {', '.join(VERDICTS)}")
+    for label in labels:
+        check_choice("labels", label, VERDICTS)
+    shares = torch.tensor([[label == name for label in labels] for name in VERDICTS]).double()
     bounds = torch.stack(interval(resampled_means(shares)), dim=1).tolist()
     return {
         name: Estimate(value, (low, high))
