@@ -137,8 +137,9 @@ def other_network(edition: str) -> list[Recipe]:
 
 
 def resolutions(edition: str) -> list[Recipe]:
-    """UNets that grow with the images, on S1 (Figure 15, Table 1)."""
+    """UNets that grow with the images, on S1, and on S2 at the largest N (Figure 15, Table 1)."""
     scale = SCALES[edition]
+    largest = scale.resolution_sizes[-1]
     return [
         recipe.but(name=f"{recipe.name}-{size}px")
         for size, depth in scale.resolutions.items()
@@ -147,9 +148,9 @@ def resolutions(edition: str) -> list[Recipe]:
             scale.faces,
             "unet",
             scale.resolution_sizes,
-            subsets=("S1",),
             **{"size": size, "depth": depth, **scale.resolution},
         )
+        if recipe.subset == "S1" or recipe.n == largest
     ]
 
 
@@ -158,7 +159,6 @@ def family(
     images: str,
     network: str,
     sizes: tuple[int, ...],
-    subsets: tuple[str, ...] = SUBSETS,
     **fields: Any,
 ) -> list[Recipe]:
     """The trainings of one network on one class, of every N on every subset."""
@@ -173,7 +173,7 @@ def family(
             network=network,
             **{**SCALES[edition].budget, **fields},
         )
-        for subset in subsets
+        for subset in SUBSETS
         for n in sizes
     ]
 

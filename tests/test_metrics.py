@@ -9,6 +9,7 @@ from torch import Tensor
 from gahb.denoiser import BaseDenoiser
 from gahb.metrics import (
     PsnrCurve,
+    average_gap,
     psnr,
     psnr_curve,
     psnr_from_sigma,
@@ -218,3 +219,41 @@ def test_bad_input_gives_one_clear_line(call, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message) as error:
         call(images())
     assert "\n" not in str(error.value)
+
+
+def curve_of(*per_image):
+    return PsnrCurve.of(torch.tensor([0.0, 10.0]), torch.tensor(per_image, dtype=torch.float64))
+
+
+def test_the_average_gap_is_over_noise_levels_and_images():
+    train, test = curve_of([20.0, 22.0], [30.0, 36.0]), curve_of([19.0, 20.0], [25.0, 30.0])
+    found = average_gap(train, test)
+    assert found.value == pytest.approx(27 - 23.5)
+    # Images of 25 and 29 dB against 22 and 25 dB: the extremes of what resampling gives.
+    assert found.interval == pytest.approx((25 - 25, 29 - 22))
+
+
+def test_a_reference_takes_out_that_one_set_is_easier():
+    generator = torch.Generator().manual_seed(0)
+    ease = [8 * torch.rand(2, 300, generator=generator).double() for _ in range(2)]
+    levels = torch.tensor([0.0, 10.0])
+    reference = [PsnrCurve.of(levels, 20 + images) for images in ease]
+    measured = [
+        PsnrCurve.of(levels, c.per_image + 1 + gap)
+        for c, gap in zip(reference, (0.5, 0.0), strict=True)
+    ]
+    paired, plain = average_gap(*measured, reference=tuple(reference)), average_gap(*measured)
+    assert paired.value == pytest.approx(0.5)
+    assert paired.interval == pytest.approx((0.5, 0.5))
+    assert plain.interval[1] - plain.interval[0] > 0.1
+
+
+def test_bad_references_are_named():
+    train, test = curve_of([20.0, 22.0], [30.0, 36.0]), curve_of([19.0], [25.0])
+    with pytest.raises(ValueError, match=r"^reference: 2 images; accepted: the same 1$"):
+        average_gap(train, test, reference=(train, train))
+    other = PsnrCurve.of(torch.tensor([0.0, 20.0]), train.per_image)
+    with pytest.raises(ValueError, match=r"^reference: noise levels differ"):
+        average_gap(train, test, reference=(other, test))
+    with pytest.raises(ValueError, match=r"^test: noise levels differ"):
+        average_gap(train, other)

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 import gahb
-from gahb.networks import BFCNN, UNet, from_released
+from gahb.networks import BFCNN, UNet, from_released, receptive_field
 from gahb.networks.layers import BiasFreeNorm, divided_by_deviation
 
 
@@ -241,3 +241,53 @@ def test_a_denoiser_stays_in_evaluation():
     f = gahb.Denoiser(UNet(1, 4))
     f.train()
     assert not any(module.training for module in f.modules())
+
+
+@pytest.mark.parametrize(("blocks", "printed"), [(1, 18), (2, 44), (3, 92), (4, 188)])
+def test_the_receptive_fields_are_those_of_table_1(blocks, printed):
+    smallest, largest = receptive_field(UNet(blocks, width=1))
+    assert smallest == printed
+    assert smallest <= largest <= smallest + 2 ** (blocks + 1)
+
+
+def test_the_receptive_field_is_what_a_change_of_the_input_reaches():
+    torch.manual_seed(0)
+    network = randomise(UNet(2, 4)).double()
+    _, largest = receptive_field(network, side=96)
+    y = torch.rand(1, 1, 96, 96).double()
+    reaching = []
+    for row in range(96):
+        changed = y.clone()
+        changed[0, 0, row] += 0.1
+        with torch.no_grad():
+            moved = (network(changed) - network(y))[0, 0].abs().amax(1) > 1e-12
+        reaching.append(moved)
+    by_pixel = torch.stack(reaching).sum(0)[40:56]
+    assert by_pixel.max() <= largest
+    assert by_pixel.max() >= largest - 4
+
+
+def test_a_bfcnn_sees_two_pixels_more_with_every_layer():
+    assert receptive_field(BFCNN(layers=21, width=1), side=64) == (43, 43)
+
+
+def test_measuring_the_receptive_field_leaves_the_network_as_it_is():
+    network = BFCNN(3, 4).train()
+    before = copy.deepcopy(network.state_dict())
+    receptive_field(network, side=16, positions=2)
+    assert network.training
+    assert all(torch.equal(before[name], value) for name, value in network.state_dict().items())
+    assert all(p.grad is None for p in network.parameters())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"side": 40}, "side: 40 is not larger than the receptive field"),
+        ({"side": 0}, "side: 0 is not a whole number of at least 1"),
+        ({"positions": 0}, "positions: 0 is not a whole number from 1 to 256"),
+    ],
+)
+def test_bad_receptive_fields_are_named(arguments, message):
+    with pytest.raises(ValueError, match=f"^{message}"):
+        receptive_field(UNet(2, width=1), **arguments)

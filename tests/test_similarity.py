@@ -14,6 +14,7 @@ from gahb.similarity import (
     distance_ratio,
     median,
     mixture_similarity,
+    transition,
     verdicts,
 )
 
@@ -339,3 +340,50 @@ def test_bad_input_gives_one_clear_line(call, message) -> None:
     with pytest.raises((ValueError, TypeError), match=message) as error:
         call(images(3))
     assert "\n" not in str(error.value)
+
+
+def normal(centre: float, seed: int, n: int = 200) -> Tensor:
+    return centre + 0.05 * torch.randn(n, generator=torch.Generator().manual_seed(seed))
+
+
+def test_the_transition_lies_where_the_medians_cross():
+    between = {n: normal(value, n) for n, value in ((10, 0.1), (100, 0.4), (1000, 0.9))}
+    to_train = {n: normal(value, n + 1) for n, value in ((10, 0.9), (100, 0.8), (1000, 0.7))}
+    found = transition(between, to_train)
+    # From -0.4 to +0.2 in a decade: two thirds of the way.
+    assert found.value == pytest.approx(100 * 10 ** (2 / 3), rel=0.1)
+    low, high = found.interval
+    assert low < found.value < high
+    assert high < 1.4 * low
+
+
+def test_what_crosses_twice_has_crossed_for_good_the_last_time():
+    levels = {1: -0.2, 10: 0.2, 100: -0.3, 1000: 0.3}
+    between = {n: torch.full((9,), 0.5 + value) for n, value in levels.items()}
+    to_train = {n: torch.full((9,), 0.5) for n in levels}
+    found = transition(between, to_train)
+    assert found.value == pytest.approx(10**2.5)
+    assert found.interval == pytest.approx((10**2.5, 10**2.5))
+
+
+@pytest.mark.parametrize(
+    ("between", "to_train", "message"),
+    [
+        (
+            {1: 0.1, 10: 0.2},
+            {1: 0.5, 10: 0.5},
+            r"between, to_train: medians do not cross: .* -0\.40",
+        ),
+        ({1: 0.6, 10: 0.7}, {1: 0.5, 10: 0.5}, "between, to_train: medians do not cross"),
+        ({1: 0.1, 10: 0.7}, {1: 0.5, 100: 0.5}, r"to_train: sizes \[1, 100\] beside \[1, 10\]"),
+        ({1: 0.1}, {1: 0.5}, r"to_train: sizes \[1\] beside \[1\] of between; accepted"),
+        ({1: float("nan"), 10: 0.7}, {1: 0.5, 10: 0.5}, "values: "),
+    ],
+)
+def test_no_transition_is_made_up(between, to_train, message):
+    filled = [
+        {n: torch.full((3,), value) for n, value in levels.items()}
+        for levels in (between, to_train)
+    ]
+    with pytest.raises(ValueError, match=f"^{message}"):
+        transition(*filled)

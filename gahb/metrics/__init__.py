@@ -5,12 +5,15 @@ floor: 3
 
 from gahb.metrics.curves import PsnrCurve, Slope, psnr_curve
 from gahb.metrics.decibels import psnr, psnr_from_sigma, sigma_from_psnr
-from gahb.metrics.gap import Gap, train_test_gap
+from gahb.metrics.estimate import Estimate
+from gahb.metrics.gap import Gap, average_gap, train_test_gap
 
 __all__ = [
+    "Estimate",
     "Gap",
     "PsnrCurve",
     "Slope",
+    "average_gap",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",

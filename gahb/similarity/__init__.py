@@ -5,14 +5,14 @@ floor: 3
 
 from gahb.similarity.closest import Closest, closest
 from gahb.similarity.cosine import cosine_similarity
-from gahb.similarity.estimate import Estimate, median
+from gahb.similarity.estimate import median
 from gahb.similarity.mixture import mixture_similarity
+from gahb.similarity.transition import transition
 from gahb.similarity.verdicts import VERDICTS, Verdicts, distance_ratio, fractions, verdicts
 
 __all__ = [
     "VERDICTS",
     "Closest",
-    "Estimate",
     "Verdicts",
     "closest",
     "cosine_similarity",
@@ -20,5 +20,6 @@ __all__ = [
     "fractions",
     "median",
     "mixture_similarity",
+    "transition",
     "verdicts",
 ]

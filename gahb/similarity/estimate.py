@@ -1,31 +1,19 @@
-"""A number measured on a sample, and how sure it is.
+"""Medians, and how sure they are.
 
 floor: 3
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 
 from gahb.metrics.bootstrap import RESAMPLES, interval
+from gahb.metrics.estimate import Estimate
 
-__all__ = ["Estimate", "median"]
+__all__ = ["median", "resampled_medians"]
 
 LARGEST_DRAW = 1_000_000  # values drawn at a time, which bounds the memory
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number measured on a sample, with the 95% interval of its bootstrap (NaN for n = 1)."""
-
-    value: float
-    interval: tuple[float, float]
-
-    def __str__(self) -> str:
-        return "{:.2f} [{:.2f}, {:.2f}]".format(self.value, *self.interval)
 
 
 def median(values: Tensor, seed: int = 0) -> Estimate:
@@ -46,11 +34,11 @@ def median(values: Tensor, seed: int = 0) -> Estimate:
     if values.ndim != 1 or not len(values) or not values.isfinite().all():
         raise ValueError(f"values: {tuple(values.shape)} is not (n,), finite, with n at least 1")
     values = values.double().cpu()
-    low, high = interval(_resampled_medians(values, seed)[None])
+    low, high = interval(resampled_medians(values, seed)[None])
     return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
 
 
-def _resampled_medians(values: Tensor, seed: int) -> Tensor:
+def resampled_medians(values: Tensor, seed: int) -> Tensor:
     """Medians of values (n,) drawn with replacement, (RESAMPLES,); NaN for one value."""
     n = len(values)
     if n == 1:

@@ -13,9 +13,9 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_number
 from gahb.metrics.bootstrap import interval, resampled_means
+from gahb.metrics.estimate import Estimate
 from gahb.similarity.closest import closest
 from gahb.similarity.cosine import cosine_similarity
-from gahb.similarity.estimate import Estimate
 from gahb.similarity.mixture import MIXED, mixture_similarity, similarity_to_mixture
 
 __all__ = ["VERDICTS", "Verdicts", "distance_ratio", "fractions", "verdicts"]
