@@ -15,7 +15,7 @@ from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from gahb import figures
-from gahb.metrics import Gap, PsnrCurve, psnr_from_sigma, train_test_gap
+from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_from_sigma, train_test_gap
 
 LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
 SIZES = [1, 10, 100, 1000, 10000]
@@ -55,13 +55,19 @@ def updates() -> tuple[dict, dict]:
     return train, test
 
 
+def estimates() -> dict[str, dict[int, Estimate]]:
+    falling = {n: Estimate(30 / n, (20 / n, 50 / n)) for n in (1000, 10, 100)}
+    return {"small": falling, "large": {10: Estimate(0.5, (-0.1, 0.7))}}
+
+
 EACH = [
     lambda ax=None: figures.psnr_curves(curves(SIZES), ax=ax, dashed=curves([1]), title="Test"),
     lambda ax=None: figures.gaps({10: gap_of(), 100: gap_of()}, ax=ax, title="Gap"),
     lambda ax=None: figures.curve_against_updates(*updates(), sigma=0.1, ax=ax, title="Updates"),
     lambda ax=None: figures.image_grid({"clean": some_images()}, ax=ax, title="Images"),
+    lambda ax=None: figures.estimates_against_n(estimates(), "Gap (dB)", ax=ax, title="Gap"),
 ]
-NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid"]
+NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid", "estimates_against_n"]
 
 
 @pytest.mark.parametrize("draw", EACH, ids=NAMES)
@@ -278,3 +284,32 @@ def test_bad_input_gives_one_clear_line_and_no_figure(call, message: str) -> Non
         call()
     assert "\n" not in str(error.value)
     assert plt.get_fignums() == []
+
+
+def test_estimates_are_drawn_in_order_of_n_with_their_intervals() -> None:
+    mark = Estimate(150.0, (120.0, 180.0))
+    ax = figures.estimates_against_n(estimates(), "Gap (dB)", linear_up_to=0.1, mark=mark)
+    small, large = (line for line in ax.lines if line.get_marker() == "o")
+    assert list(small.get_xdata()) == [10, 100, 1000]
+    assert list(small.get_ydata()) == [3.0, 0.3, 0.03]
+    assert list(large.get_ydata()) == [0.5]
+    corners = ax.collections[0].get_paths()[0].vertices
+    assert {(10.0, 2.0), (10.0, 5.0)} <= {tuple(corner) for corner in corners.tolist()}
+    assert legend_of(ax) == ["small", "large"]
+    assert ax.get_xscale() == "log" and ax.get_yscale() == "symlog"
+    assert any(list(line.get_xdata()) == [150.0, 150.0] for line in ax.lines)
+    (interval,) = ax.patches
+    assert (interval.get_x(), interval.get_x() + interval.get_width()) == (120.0, 180.0)
+
+
+@pytest.mark.parametrize(
+    ("groups", "linear_up_to", "message"),
+    [
+        ({}, None, "groups: empty"),
+        ({"a": {}}, None, r"groups\['a'\]: empty"),
+        ({"a": {1: Estimate(1.0, (0.0, 2.0))}}, 0.0, "linear_up_to: 0.0 is not"),
+    ],
+)
+def test_bad_estimates_are_named(groups, linear_up_to, message) -> None:
+    with pytest.raises(ValueError, match=f"^{message}"):
+        figures.estimates_against_n(groups, "Gap (dB)", linear_up_to=linear_up_to)
