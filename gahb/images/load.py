@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -15,9 +16,11 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_count
 from gahb.images.cache import cached_images
+from gahb.images.calpha import draw_calpha
 from gahb.images.faces import SIDE, draw_faces
 from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
+from gahb.images.shuffled import draw_shuffled
 from gahb.images.streams import SUBSETS
 
 __all__ = ["CLASSES", "Drawn", "Stored", "load", "pick"]
@@ -73,6 +76,17 @@ CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
     "folder": Stored(read_folder),
+    "shuffled-faces": Drawn(partial(draw_shuffled, draw_faces), largest=SIDE),
+    "shuffled-leaves": Drawn(partial(draw_shuffled, draw_leaves)),
+    **{
+        f"calpha{alpha}": Drawn(partial(draw_calpha, contour=alpha, background=alpha))
+        for alpha in (1, 2, 3, 4, 5)
+    },
+    # Contours less regular than the backgrounds that they part (Figure 17).
+    **{
+        f"calpha{alpha}-8": Drawn(partial(draw_calpha, contour=alpha, background=8))
+        for alpha in (1.5, 2, 4)
+    },
 }
 
 

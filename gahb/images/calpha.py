@@ -1,0 +1,162 @@
+"""C-alpha images: two regular backgrounds that meet along a regular contour (Algorithm 2).
+
+A contour, or a background, is white noise integrated alpha times: its frequencies are divided by
+their alpha-th power. What Algorithm 2 leaves open is chosen as follows. Frequencies are counted in
+periods a side, and the constant one is treated as the lowest. The contour is drawn ``FINENESS``
+times finer than the pixels, and a pixel that it crosses mixes the two backgrounds by the areas on
+either side. One background fills the grey levels [u, 1], the other [0, v], u and v uniform.
+
+References
+----------
+.. [1] A. P. Korostelev, A. B. Tsybakov. Minimax theory of image reconstruction. Springer, 1993.
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from gahb.checks import check_choice, check_count, check_number
+from gahb.images.streams import SUBSETS, stream
+
+__all__ = ["calpha_images", "draw_calpha"]
+
+Array = NDArray[np.float64]
+
+FINENESS = 4
+"""Points of the contour across a pixel."""
+EXCURSION = 1 / 16
+"""Root mean square amplitude of the contour's lowest frequency, as a fraction of the side."""
+BATCH = 64
+"""Images drawn at a time, which bounds the memory."""
+
+
+def draw_calpha(
+    indices: Sequence[int], size: int, subset: str, seed: int, contour: float, background: float
+) -> Tensor:
+    """C-alpha images of the given indices, uint8 (len(indices), 1, size, size).
+
+    Rounding to grey levels adds noise of its own, at 59 dB, which bends the PSNR curve of a
+    denoiser that comes near: by 0.1 dB at 42 dB, by 0.5 dB at 50 dB.
+
+    Examples
+    --------
+    >>> draw_calpha([7], 16, "S1", seed=0, contour=4, background=4).shape
+    torch.Size([1, 1, 16, 16])
+    """
+    batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
+    images = [calpha_images(batch, size, contour, background, subset, seed) for batch in batches]
+    return torch.cat([(255 * x).round().byte() for x in images])
+
+
+def calpha_images(
+    indices: Sequence[int],
+    size: int,
+    contour: float,
+    background: float | None = None,
+    subset: str = "S1",
+    seed: int = 0,
+    *,
+    blur: bool = False,
+) -> Tensor:
+    """C-alpha images before they are rounded to grey levels (Algorithm 2, Figures 4, 16 to 18).
+
+    With the same numbers, images of other regularities are the same scene: the same noise is
+    integrated more or fewer times.
+
+    Parameters
+    ----------
+    indices : sequence of int
+        Numbers of images of the subset, from 0.
+    size : int
+        Pixels a side, from 8.
+    contour : float
+        Regularity alpha of the contour, in [0.5, 16].
+    background : float, optional
+        Regularity alpha of both backgrounds, by default that of the contour.
+    subset, seed : str, int
+        As for :func:`gahb.images.load`.
+    blur : bool
+        Average the contour's mask over squares of 2x2 pixels, as the paper's released code does.
+
+    Returns
+    -------
+    Tensor
+        Images in [0, 1], (len(indices), 1, size, size), float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is unknown or out of range.
+
+    Examples
+    --------
+    >>> calpha_images(range(3), size=16, contour=1.5, background=8).shape
+    torch.Size([3, 1, 16, 16])
+    """
+    background = contour if background is None else background
+    _check(indices, size, contour, background, subset, seed)
+    # The side of the brighter background, its range and the other's, the contour, the backgrounds.
+    parts = (1, 2, FINENESS * size, 2 * size**2)
+    uniform = np.stack([stream(seed, subset, i).uniform(size=sum(parts)) for i in indices])
+    side, ranges, line, planes = np.split(uniform, np.cumsum(parts)[:-1], axis=1)
+    share = shares_below(contours(line - 0.5, contour), size, blur)
+    share = np.where(side[..., None] < 0.5, share, 1 - share)
+    first, second = backgrounds(planes.reshape(-1, 2, size, size) - 0.5, background, ranges)
+    return torch.from_numpy(share * first + (1 - share) * second).unsqueeze(1)
+
+
+def _check(
+    indices: Sequence[int], size: int, contour: float, background: float, subset: str, seed: int
+) -> None:
+    if not len(indices):
+        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
+    for index in indices:
+        check_count("indices", index, minimum=0)
+    check_count("size", size, minimum=8)
+    check_number("contour", contour, low=0.5, high=16)
+    check_number("background", background, low=0.5, high=16)
+    check_choice("subset", subset, SUBSETS)
+    check_count("seed", seed, 0, 2**32 - 1)
+
+
+def contours(noise: Array, alpha: float) -> Array:
+    """Heights of contours as fractions of the side, (m, k): noise (m, k) integrated alpha times."""
+    k = noise.shape[-1]
+    frequencies = np.maximum(np.arange(k // 2 + 1), 1.0)
+    integrated = np.fft.irfft(np.fft.rfft(noise) * frequencies**-alpha, n=k)
+    # Uniform noise on an interval of length 1 has variance 1/12, its Fourier coefficients k/12.
+    unit: Array = integrated * np.sqrt(12 * k)
+    return 0.5 + EXCURSION * unit
+
+
+def shares_below(heights: Array, size: int, blur: bool) -> Array:
+    """Share of each pixel that lies below the contour, (m, size, size), rows counted from above."""
+    above = np.clip(heights[:, None] * size - np.arange(size)[:, None], 0, 1)
+    below: Array = 1 - above.reshape(len(heights), size, size, -1).mean(axis=-1)
+    if blur:
+        padded = np.pad(below, [(0, 0), (1, 0), (1, 0)], mode="edge")
+        rows = padded[:, 1:] + padded[:, :-1]
+        below = (rows[:, :, 1:] + rows[:, :, :-1]) / 4
+    return below
+
+
+def backgrounds(noise: Array, alpha: float, ranges: Array) -> tuple[Array, Array]:
+    """Two backgrounds an image, (m, size, size) each: noise (m, 2, size, size) integrated.
+
+    The first fills the grey levels [u, 1] and the second [0, v], where ``ranges`` (m, 2) are u, v.
+    """
+    size = noise.shape[-1]
+    vertical, horizontal = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)
+    frequencies = np.maximum(np.hypot(vertical[:, None], horizontal), 1.0)
+    integrated = np.fft.irfft2(np.fft.rfft2(noise) * frequencies**-alpha, s=(size, size))
+    lowest = integrated.min(axis=(2, 3), keepdims=True)
+    unit = (integrated - lowest) / np.ptp(integrated, axis=(2, 3), keepdims=True)
+    u, v = ranges[:, 0, None, None], ranges[:, 1, None, None]
+    return u + (1 - u) * unit[:, 0], v * unit[:, 1]
