@@ -10,6 +10,7 @@ from gahb.denoiser import BaseDenoiser, Denoiser
 from gahb.measurements import Variance, variance
 from gahb.metrics import (
     PsnrCurve,
+    average_gap,
     psnr,
     psnr_curve,
     psnr_from_sigma,
@@ -32,6 +33,7 @@ __all__ = [
     "UNet",
     "Variance",
     "artifacts",
+    "average_gap",
     "closest",
     "cosine_similarity",
     "distance_ratio",

@@ -65,7 +65,7 @@ SCALES = {
         resolution_sizes=(10, 100, 1_000, 10_000),
         unet={"size": 32, "depth": 2, "width": 32},
         bfcnn={"size": 16, "depth": 21, "width": 32},
-        resolutions={16: 1, 32: 2, 64: 3},
+        resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
         budget={"updates": 3_000, "batch": 32},
     ),

@@ -5,6 +5,7 @@ floor: 3
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,7 +65,7 @@ def train_test_gap(train: PsnrCurve, test: PsnrCurve) -> Gap:
 
 
 def average_gap(
-    train: PsnrCurve, test: PsnrCurve, reference: tuple[PsnrCurve, PsnrCurve] | None = None
+    train: PsnrCurve, test: PsnrCurve, reference: Sequence[PsnrCurve] | None = None
 ) -> Estimate:
     """Train minus test PSNR in dB, averaged over the noise levels of the curves (Figure 15).
 
@@ -88,9 +89,8 @@ def average_gap(
     0.0
     """
     _check_same_levels("test", test, train)
-    easier = (None, None) if reference is None else reference
-    on_train = _per_image(train, easier[0])
-    on_test = _per_image(test, easier[1])
+    train_reference, test_reference = (None, None) if reference is None else reference
+    on_train, on_test = _per_image(train, train_reference), _per_image(test, test_reference)
     resampled = resampled_means(on_train, seed=1) - resampled_means(on_test, seed=2)
     low, high = interval(resampled)
     return Estimate(float(on_train.mean() - on_test.mean()), (float(low), float(high)))
