@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Self
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor, nn
 
 from gahb.checks import check_images, check_number
 
-__all__ = ["BaseDenoiser", "Denoiser"]
+__all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser"]
 
 
 class BaseDenoiser(nn.Module):
@@ -48,6 +49,52 @@ class BaseDenoiser(nn.Module):
         A tensor (n,) gives each of n images its own.
         """
         return self
+
+
+class NonBlindDenoiser(BaseDenoiser):
+    """Denoiser that has to be told the noise level; subclasses define ``forward(y)``.
+
+    Parameters
+    ----------
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``sigma`` is not positive and finite.
+    """
+
+    def __init__(self, sigma: float | Tensor | None = None) -> None:
+        super().__init__()
+        if sigma is not None:
+            _check_sigma(sigma)
+        self.sigma = sigma
+
+    def at(self, sigma: float | Tensor) -> Self:
+        """Denoiser for noise of standard deviation ``sigma``, sharing all else.
+
+        A tensor (n,) gives each of n noisy images a noise level of its own.
+        """
+        _check_sigma(sigma)
+        denoiser = copy.copy(self)
+        denoiser.sigma = sigma
+        return denoiser
+
+    def noise_levels(self, n: int) -> Tensor:
+        """Noise level of each of ``n`` noisy images, (n,) in float64.
+
+        Raises
+        ------
+        ValueError
+            If none was given, or those of another number of images.
+        """
+        if self.sigma is None:
+            raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
+        if isinstance(self.sigma, Tensor) and len(self.sigma) != n:
+            raise ValueError(f"sigma: {len(self.sigma)} noise levels for {n} noisy images")
+        return torch.as_tensor(self.sigma, dtype=torch.float64).expand(n)
 
 
 class Denoiser(BaseDenoiser):
@@ -89,3 +136,14 @@ class Denoiser(BaseDenoiser):
     def train(self, mode: bool = True) -> Self:
         """Keep a denoiser in evaluation mode: only a bare network is trained."""
         return super().train(False)
+
+
+def _check_sigma(sigma: float | Tensor) -> None:
+    if not isinstance(sigma, Tensor):
+        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+        return
+    if sigma.ndim != 1 or not sigma.is_floating_point() or not len(sigma):
+        given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+        raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (n,)")
+    for extreme in sigma.aminmax():
+        _check_sigma(float(extreme))

@@ -5,19 +5,18 @@ floor: 2
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
-from gahb.denoiser import BaseDenoiser
+from gahb.denoiser import NonBlindDenoiser
 
 __all__ = ["EmpiricalBayes"]
 
 
-class EmpiricalBayes(BaseDenoiser):
+class EmpiricalBayes(NonBlindDenoiser):
     """Exact minimiser of the denoising error for a finite training set: perfect memorisation.
 
     When the images x_1 ... x_n are all that can occur, each with probability 1 / n, the optimal
@@ -56,24 +55,11 @@ class EmpiricalBayes(BaseDenoiser):
     images: Tensor
 
     def __init__(self, x: Tensor, sigma: float | Tensor | None = None, block: int = 1024) -> None:
-        super().__init__()
+        super().__init__(sigma)
         _check_training_images(x)
         check_count("block", block)
-        if sigma is not None:
-            _check_sigma(sigma)
         self.register_buffer("images", x)
-        self.sigma = sigma
         self.block = block
-
-    def at(self, sigma: float | Tensor) -> EmpiricalBayes:
-        """Exact denoiser for noise of standard deviation ``sigma``, sharing the images.
-
-        A tensor (m,) gives each of m noisy images a noise level of its own.
-        """
-        _check_sigma(sigma)
-        denoiser = copy.copy(self)
-        denoiser.sigma = sigma
-        return denoiser
 
     def forward(self, y: Tensor) -> Tensor:
         """Posterior mean f*(y) = E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
@@ -102,7 +88,7 @@ class EmpiricalBayes(BaseDenoiser):
         10^8 at small noise while differences of order 1 decide, hence float64.
         """
         check_images("y", y, finite=False)
-        variance = self._known_sigma(len(y)).to(y.device) ** 2
+        variance = self.noise_levels(len(y)).to(y.device)[:, None] ** 2
         if y.shape[1:] != self.images.shape[1:]:
             accepted = ", ".join(str(side) for side in self.images.shape[1:])
             raise ValueError(f"y: shape {tuple(y.shape)} is not the accepted (m, {accepted})")
@@ -113,26 +99,6 @@ class EmpiricalBayes(BaseDenoiser):
                 images = images / 255
             half_energies = images.square().sum(1) / 2
             yield images, (noisy @ images.T - half_energies) / variance
-
-    def _known_sigma(self, m: int) -> Tensor:
-        """Noise levels of m noisy images, (m, 1) or (1, 1) in float64."""
-        if self.sigma is None:
-            raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
-        sigma = torch.as_tensor(self.sigma, dtype=torch.float64).reshape(-1, 1)
-        if isinstance(self.sigma, Tensor) and len(sigma) != m:
-            raise ValueError(f"sigma: {len(sigma)} noise levels for {m} noisy images")
-        return sigma
-
-
-def _check_sigma(sigma: float | Tensor) -> None:
-    if not isinstance(sigma, Tensor):
-        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
-        return
-    if sigma.ndim != 1 or not sigma.is_floating_point() or not len(sigma):
-        given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
-        raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (m,)")
-    for extreme in sigma.aminmax():
-        _check_sigma(float(extreme))
 
 
 def _check_training_images(x: Tensor) -> None:

@@ -5,9 +5,7 @@ floor: 3
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Callable
-from typing import Self
 
 import pywt
 import torch
@@ -16,7 +14,7 @@ from torch import Tensor
 from gahb.bandlets.best_basis import best_approximation
 from gahb.bandlets.wavelets import analysis, scales_of, synthesis
 from gahb.checks import check_choice, check_count, check_images, check_number
-from gahb.denoiser import BaseDenoiser
+from gahb.denoiser import NonBlindDenoiser
 
 __all__ = ["Bandlets", "Wavelets"]
 
@@ -25,7 +23,7 @@ FAMILIES = ("haar", "db", "sym", "coif")
 WAVELETS = tuple(name for family in FAMILIES for name in pywt.wavelist(family))
 
 
-class Wavelets(BaseDenoiser):
+class Wavelets(NonBlindDenoiser):
     """Hard thresholding of the wavelet coefficients of y, the same basis for every image [1]_.
 
     Coefficients below ``constant`` * sigma are set to zero, those of the coarsest scale are kept.
@@ -74,26 +72,16 @@ class Wavelets(BaseDenoiser):
         wavelet: str = "sym4",
         shifts: int = 1,
     ) -> None:
-        super().__init__()
+        super().__init__(sigma)
         check_number("constant", constant, low=0)
         check_choice("wavelet", wavelet, WAVELETS)
         check_count("shifts", shifts)
-        self.sigma = None if sigma is None else _checked_sigma(sigma)
         self.constant, self.wavelet, self.shifts = constant, wavelet, shifts
-
-    def at(self, sigma: float | Tensor) -> Self:
-        """Denoiser for noise of standard deviation ``sigma``.
-
-        A tensor (n,) gives each of n noisy images a noise level of its own.
-        """
-        denoiser = copy.copy(self)
-        denoiser.sigma = _checked_sigma(sigma)
-        return denoiser
 
     def forward(self, y: Tensor) -> Tensor:
         """Estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
-        threshold = self.constant * self._sigma_of(y)
+        threshold = self.constant * self.noise_levels(len(y)).to(y)
         return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
 
     def _denoised(self, y: Tensor, threshold: Tensor) -> Tensor:
@@ -104,14 +92,6 @@ class Wavelets(BaseDenoiser):
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
         """Subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
         return subbands * (subbands.abs() > threshold.view(-1, 1, 1, 1, 1))
-
-    def _sigma_of(self, y: Tensor) -> Tensor:
-        """Noise level of each noisy image, (n,)."""
-        if self.sigma is None:
-            raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
-        if len(self.sigma) not in (1, len(y)):
-            raise ValueError(f"sigma: {len(self.sigma)} noise levels for {len(y)} noisy images")
-        return self.sigma.to(y).expand(len(y))
 
 
 class Bandlets(Wavelets):
@@ -190,19 +170,6 @@ def _scales(y: Tensor) -> int:
     if scales == 0:
         raise ValueError(f"y: shape {tuple(y.shape)}; accepted: even sides of at least 8 pixels")
     return scales
-
-
-def _checked_sigma(sigma: float | Tensor) -> Tensor:
-    """Noise levels that are positive and finite, (n,), or (1,) for all images."""
-    if not isinstance(sigma, Tensor):
-        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
-        return torch.tensor([sigma], dtype=torch.float64)
-    if sigma.ndim != 1 or not sigma.is_floating_point() or not len(sigma):
-        given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
-        raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (n,)")
-    for extreme in sigma.aminmax():
-        _checked_sigma(float(extreme))
-    return sigma
 
 
 def _check_squares(squares: tuple[int, ...]) -> None:
