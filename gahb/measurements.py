@@ -15,6 +15,7 @@ from torch import Tensor
 
 from gahb import artifacts, images, recipes, settings
 from gahb.checks import check_choice, check_count
+from gahb.recipes import SUBSETS
 from gahb.sampling import sample
 from gahb.similarity import closest, cosine_similarity
 from gahb.similarity import verdicts as judge
@@ -23,7 +24,6 @@ from gahb.training.record import WEIGHTS
 
 __all__ = ["Variance", "measure_variance", "variance"]
 
-SUBSETS = ("S1", "S2")
 SAMPLES = {"smoke": 8, "laptop": 256, "colab": 256, "paper": 1000}
 SEED = 0
 

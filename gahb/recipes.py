@@ -15,7 +15,7 @@ from gahb import settings
 from gahb.checks import check_choice
 from gahb.training import Recipe
 
-__all__ = ["every", "find", "get"]
+__all__ = ["SUBSETS", "every", "find", "get"]
 
 SUBSETS = ("S1", "S2")
 

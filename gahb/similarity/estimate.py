@@ -11,7 +11,7 @@ from torch import Tensor
 from gahb.metrics.bootstrap import RESAMPLES, interval
 from gahb.metrics.estimate import Estimate
 
-__all__ = ["median", "resampled_medians"]
+__all__ = ["checked_values", "median", "resampled_medians"]
 
 LARGEST_DRAW = 1_000_000  # values drawn at a time, which bounds the memory
 
@@ -29,13 +29,18 @@ def median(values: Tensor, seed: int = 0) -> Estimate:
     >>> median(torch.arange(101.0)).value
     50.0
     """
+    values = checked_values(values)
+    low, high = interval(resampled_medians(values, seed)[None])
+    return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
+
+
+def checked_values(values: Tensor) -> Tensor:
+    """The values (n,), finite and at least one, in float64 on the CPU."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
         raise TypeError("values: is not a float tensor of shape (n,)")
     if values.ndim != 1 or not len(values) or not values.isfinite().all():
         raise ValueError(f"values: {tuple(values.shape)} is not (n,), finite, with n at least 1")
-    values = values.double().cpu()
-    low, high = interval(resampled_medians(values, seed)[None])
-    return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
+    return values.double().cpu()
 
 
 def resampled_medians(values: Tensor, seed: int) -> Tensor:

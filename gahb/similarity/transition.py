@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from gahb.metrics.estimate import Estimate
-from gahb.similarity.estimate import median, resampled_medians
+from gahb.similarity.estimate import checked_values, resampled_medians
 
 __all__ = ["transition"]
 
@@ -51,17 +51,14 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
             f"to_train: sizes {sorted(to_train)} beside {sizes} of between; accepted: the same, "
             "at least two"
         )
-    difference = torch.tensor([median(between[n]).value - median(to_train[n]).value for n in sizes])
+    pairs = [(checked_values(between[n]), checked_values(to_train[n])) for n in sizes]
+    difference = torch.stack([a.quantile(0.5) - b.quantile(0.5) for a, b in pairs])
     crossing = _last_crossing(sizes, difference)
     if math.isnan(crossing):
         shown = ", ".join(f"{value:+.2f}" for value in difference)
         raise ValueError(f"between, to_train: medians do not cross: they differ by {shown}")
     resampled = torch.stack(
-        [
-            resampled_medians(between[n].double(), seed=1)
-            - resampled_medians(to_train[n].double(), seed=2)
-            for n in sizes
-        ]
+        [resampled_medians(a, seed=1) - resampled_medians(b, seed=2) for a, b in pairs]
     )
     crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in resampled.T])
     low, high = crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist()
