@@ -313,3 +313,20 @@ def test_estimates_are_drawn_in_order_of_n_with_their_intervals() -> None:
 def test_bad_estimates_are_named(groups, linear_up_to, message) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
         figures.estimates_against_n(groups, "Gap (dB)", linear_up_to=linear_up_to)
+
+
+def test_what_is_drawn_from_one_noise_stands_between_the_closest_training_images() -> None:
+    keys = [(n, subset) for n in (10, 1000) for subset in ("S1", "S2")]
+    samples = {key: torch.full((2, 1, 8, 8), 0.1 * k) for k, key in enumerate(keys)}
+    closest = {key: torch.full((2, 1, 8, 8), 0.5 + 0.1 * k) for k, key in enumerate(keys)}
+    samples[10, "S2"][1] = 1.0
+    ax = figures.drawn_from_one_noise(samples, closest, i=1)
+    shown = ax.images[0].get_array()
+    centres = [
+        [round(float(shown[row, column]), 6) for column in (4, 13)] for row in (4, 13, 22, 31)
+    ]
+    assert centres == [[0.5, 0.7], [0.0, 0.2], [1.0, 0.3], [0.6, 0.8]]
+    labels = [label.get_text() for label in ax.get_yticklabels()]
+    assert labels == ["closest in S1", "network of S1", "network of S2", "closest in S2"]
+    with pytest.raises(ValueError, match=r"^samples: empty"):
+        figures.drawn_from_one_noise({}, {}, i=0)

@@ -5,7 +5,7 @@ floor: 5
 
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.images import image_grid
-from gahb.figures.similarity import similarity_histograms
+from gahb.figures.similarity import drawn_from_one_noise, similarity_histograms
 from gahb.figures.sizes import estimates_against_n
 from gahb.figures.style import colours, count_label, panels, style
 from gahb.figures.updates import curve_against_updates, gap_map
@@ -14,6 +14,7 @@ __all__ = [
     "colours",
     "count_label",
     "curve_against_updates",
+    "drawn_from_one_noise",
     "estimates_against_n",
     "gap_map",
     "gaps",

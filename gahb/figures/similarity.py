@@ -1,4 +1,4 @@
-"""How alike images are, as histograms.
+"""How alike images are: side by side, and as histograms.
 
 floor: 5
 """
@@ -9,17 +9,61 @@ from collections.abc import Mapping
 
 import matplotlib.pyplot as plt
 import numpy as np
+import torch
 from matplotlib.axes import Axes
 from torch import Tensor
 
 from gahb.figures.furniture import check_some
+from gahb.figures.images import image_grid
 from gahb.figures.style import WIDTH, Label, label_text, style
 
-__all__ = ["similarity_histograms"]
+__all__ = ["drawn_from_one_noise", "similarity_histograms"]
 
 BINS = np.linspace(-0.5, 1, 61)
 ROW_HEIGHT, MARGIN = 1.0, 1.0  # inches
 PALETTE = ("tab:blue", "tab:orange")
+
+
+def drawn_from_one_noise(
+    samples: Mapping[tuple[int, str], Tensor], closest: Mapping[tuple[int, str], Tensor], i: int
+) -> Axes:
+    """What two networks draw from the same noise, one column for each N (Figure 2).
+
+    Above and below stand the training images that are closest to the two.
+
+    Parameters
+    ----------
+    samples, closest : mapping of (int, str) to Tensor
+        By number of training images N and subset, ``S1`` or ``S2``: what the network draws, and
+        the training images closest to it, (m, 1, H, W).
+    i : int
+        Which of the m samples.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to draw.
+
+    Examples
+    --------
+    >>> drawn = {(n, subset): torch.rand(2, 1, 8, 8) for n in (1, 10) for subset in ("S1", "S2")}
+    >>> ax = drawn_from_one_noise(drawn, drawn, i=0)
+    >>> [label.get_text() for label in ax.get_xticklabels()]
+    ['N = 1', 'N = 10']
+    """
+    check_some("samples", samples)
+    sizes = list(dict.fromkeys(n for n, _ in samples))
+    rows = {
+        "closest in S1": (closest, "S1"),
+        "network of S1": (samples, "S1"),
+        "network of S2": (samples, "S2"),
+        "closest in S2": (closest, "S2"),
+    }
+    images: dict[Label, Tensor] = {
+        label: torch.stack([among[n, subset][i] for n in sizes])
+        for label, (among, subset) in rows.items()
+    }
+    return image_grid(images, columns=[label_text(n) for n in sizes])
 
 
 def similarity_histograms(
