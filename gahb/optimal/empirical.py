@@ -1,4 +1,4 @@
-"""Denoisers that are exact: posterior means in closed form.
+"""The posterior mean for a finite training set: the denoiser that memorises it.
 
 floor: 2
 """
