@@ -10,6 +10,7 @@ from gahb.denoiser import BaseDenoiser
 from gahb.metrics import (
     PsnrCurve,
     average_gap,
+    local_slopes,
     psnr,
     psnr_curve,
     psnr_from_sigma,
@@ -150,12 +151,36 @@ def test_slope_is_that_of_the_points_in_the_range() -> None:
     curve = PsnrCurve.of(levels, torch.tensor([[15.0], [20.0], [25.0], [30.0], [99.0]]))
     slope = curve.slope(0, 30)
     assert (slope.value, slope.over) == (0.5, (0.0, 30.0))
+    assert slope.through == (15, 22.5)
     assert curve.slope(10, 40).value > 2
     assert str(simulated_curves(1, 60, 0.7)[0].slope(5, 35)).endswith("] over 5 to 35 dB")
 
 
+def test_local_slopes_are_differences_between_neighbours() -> None:
+    levels = torch.tensor([0.0, 10.0, 15.0, 35.0]).double()
+    noise = torch.randn((4, 30), generator=torch.Generator().manual_seed(0)).double()
+    curve = PsnrCurve.of(levels, torch.tensor([[15.0], [20.0], [24.0], [44.0]]) + noise)
+    slopes = local_slopes(curve)
+    assert slopes.input_psnr.tolist() == [5, 12.5, 25]
+    rises = curve.output_psnr.diff()
+    torch.testing.assert_close(slopes.value, rises / torch.tensor([10.0, 5.0, 20.0]).double())
+    assert (slopes.low < slopes.value).all() and (slopes.value < slopes.high).all()
+
+
+def test_local_slopes_are_paired_by_image() -> None:
+    """Images that are 2 dB apart at all levels alike say nothing against the slope."""
+    slopes = local_slopes(PsnrCurve.of(GRID, 0.7 * GRID[:, None] + 2 * torch.arange(30.0)))
+    torch.testing.assert_close(slopes.high - slopes.low, torch.zeros(8), atol=1e-5, rtol=0)
+
+
+def test_local_slope_of_the_identity_is_one() -> None:
+    slopes = local_slopes(psnr_curve(identity, images(), GRID))
+    torch.testing.assert_close(slopes.value, torch.ones(8).double(), atol=1e-4, rtol=0)
+
+
 def test_one_image_has_no_interval() -> None:
     one = psnr_curve(identity, images(1), GRID)
+    assert local_slopes(one).low.isnan().all()
     gap = train_test_gap(one, psnr_curve(identity, images(5), GRID))
     assert one.low.isnan().all() and gap.high.isnan().all() and gap.value.isfinite().all()
 
@@ -201,6 +226,11 @@ def test_measuring_twice_gives_the_same_intervals() -> None:
         (lambda x: psnr_curve(identity, x, GRID).slope(1, 9), r"^low, high: 1 noise levels"),
         (lambda x: psnr_curve(identity, x, [9, 9, 9]).slope(1, 9), r"^low, high: 1 noise levels"),
         (lambda x: psnr_curve(identity, x, GRID).slope(9, 1), r"^high: 1 is not"),
+        (
+            lambda x: local_slopes(psnr_curve(identity, x, [9])),
+            r"^curve: over \[9.0\] dB; accepted",
+        ),
+        (lambda x: local_slopes(psnr_curve(identity, x, [9, 9])), r"^curve: over \[9.0, 9.0\] dB"),
         (
             lambda x: train_test_gap(
                 psnr_curve(identity, x, GRID), psnr_curve(identity, x, GRID + 1)

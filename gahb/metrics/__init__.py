@@ -7,13 +7,16 @@ from gahb.metrics.curves import PsnrCurve, Slope, psnr_curve
 from gahb.metrics.decibels import psnr, psnr_from_sigma, sigma_from_psnr
 from gahb.metrics.estimate import Estimate
 from gahb.metrics.gap import Gap, average_gap, train_test_gap
+from gahb.metrics.slopes import LocalSlopes, local_slopes
 
 __all__ = [
     "Estimate",
     "Gap",
+    "LocalSlopes",
     "PsnrCurve",
     "Slope",
     "average_gap",
+    "local_slopes",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",

@@ -21,11 +21,24 @@ __all__ = ["PsnrCurve", "Slope", "psnr_curve"]
 
 @dataclass(frozen=True)
 class Slope:
-    """Slope of a PSNR curve: its value, 95% interval, and the input PSNR range in dB it is over."""
+    """Slope of a PSNR curve by a line that is fitted to it.
+
+    Attributes
+    ----------
+    value : float
+        The slope.
+    interval : tuple of float
+        Its 95% interval.
+    over : tuple of float
+        The range of input PSNR, in dB, that the line is fitted over.
+    through : tuple of float
+        Input and output PSNR, in dB, of a point on the line.
+    """
 
     value: float
     interval: tuple[float, float]
     over: tuple[float, float]
+    through: tuple[float, float]
 
     def __str__(self) -> str:
         bounds = "[{:.2f}, {:.2f}]".format(*self.interval)
@@ -93,6 +106,7 @@ class PsnrCurve:
             value=float(per_image.mean()),
             interval=(float(bounds[0]), float(bounds[1])),
             over=(float(low), float(high)),
+            through=(float(levels.mean()), float(self.output_psnr[inside].mean())),
         )
 
 
