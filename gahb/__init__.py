@@ -7,6 +7,7 @@ give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draw
 from gahb import artifacts, figures, images, networks, optimal, recipes, sampling, similarity
 from gahb.artifacts import load, verify
 from gahb.denoiser import BaseDenoiser, Denoiser
+from gahb.measured import record
 from gahb.measurements import Variance, variance
 from gahb.metrics import (
     PsnrCurve,
@@ -47,6 +48,7 @@ __all__ = [
     "psnr_curve",
     "psnr_from_sigma",
     "recipes",
+    "record",
     "sample",
     "sampling",
     "sigma_from_psnr",

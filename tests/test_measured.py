@@ -1,0 +1,65 @@
+"""Numbers that chapters keep for other pages."""
+
+import json
+import math
+
+import pytest
+
+import gahb
+from gahb.measured import read
+from gahb.metrics import Estimate
+
+
+@pytest.fixture
+def file(artifacts, monkeypatch):
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    return artifacts / "smoke" / "measured" / "page.json"
+
+
+def test_numbers_come_back_with_their_intervals(file):
+    gahb.record("page", slope=Estimate(0.61, (0.6, 0.62)), steps=97)
+    found = read("page")
+    assert found["slope"] == Estimate(0.61, (0.6, 0.62))
+    assert found["steps"].value == 97
+    assert all(math.isnan(end) for end in found["steps"].interval)
+
+
+@pytest.mark.parametrize(
+    ("second", "rewritten"),
+    [
+        ({"a": 30.01, "b": Estimate(1.0, (0.9, 1.1))}, False),
+        ({"a": 30.0, "b": Estimate(1.0, (0.9, 1.101))}, False),
+        ({"a": 30.2, "b": Estimate(1.0, (0.9, 1.1))}, True),
+        ({"a": 30.0, "b": Estimate(1.0, (0.9, 1.2))}, True),
+        ({"a": 30.0, "b": 1.0}, True),
+        ({"a": 30.0}, True),
+        ({"a": 30.0, "c": Estimate(1.0, (0.9, 1.1))}, True),
+    ],
+)
+def test_a_file_changes_only_with_a_number(file, second, rewritten):
+    gahb.record("page", a=30.0, b=Estimate(1.0, (0.9, 1.1)))
+    before = file.read_text()
+    gahb.record("page", **second)
+    assert (file.read_text() != before) == rewritten
+    if rewritten:
+        assert json.loads(file.read_text()).keys() == second.keys()
+
+
+@pytest.mark.parametrize(
+    ("page", "numbers", "error", "message"),
+    [
+        ("a/b", {"a": 1.0}, ValueError, "page: 'a/b' is not the name of a chapter"),
+        ("page", {}, ValueError, "numbers: there are none"),
+        ("page", {"a": math.nan}, ValueError, "a: nan is not a finite number"),
+        ("page", {"a": "much"}, TypeError, "a: 'much' is not a number or an Estimate"),
+    ],
+)
+def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error, message):
+    with pytest.raises(error, match=f"^{message}"):
+        gahb.record(page, **numbers)
+    assert not file.exists()
+
+
+def test_an_unexecuted_chapter_is_named(file):
+    with pytest.raises(FileNotFoundError, match=r"^page: page has recorded no numbers"):
+        read("page")
