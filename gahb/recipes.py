@@ -25,7 +25,9 @@ class Scale:
     """The numbers that an edition sets: classes, training sets, images, networks and budget.
 
     ``unet`` and ``bfcnn`` hold the size of the images and of the network, ``resolutions`` the
-    depth of the UNet for each size of images, which grow together (Table 1).
+    depth of the UNet for each size of images, which grow together (Table 1). ``synthetic`` is
+    the number of training images of the classes drawn by formulas, ``calpha_bfcnn`` the size of
+    the BF-CNNs trained on one of them.
     """
 
     faces: str
@@ -34,10 +36,12 @@ class Scale:
     others_sizes: tuple[int, ...]
     bfcnn_sizes: tuple[int, ...]
     resolution_sizes: tuple[int, ...]
+    synthetic: int
     unet: dict[str, Any]
     bfcnn: dict[str, Any]
     resolutions: dict[int, int]
     resolution: dict[str, Any]
+    calpha_bfcnn: dict[str, Any]
     budget: dict[str, Any]
 
 
@@ -49,10 +53,12 @@ SCALES = {
         others_sizes=(1, 10, 100),
         bfcnn_sizes=(1, 10, 100),
         resolution_sizes=(1, 10, 30, 100),
+        synthetic=100,
         unet={"size": 16, "depth": 1, "width": 8},
         bfcnn={"size": 16, "depth": 5, "width": 8},
         resolutions={8: 1, 16: 2, 32: 3},
         resolution={"width": 4, "updates": 50},
+        calpha_bfcnn={"size": 16, "depth": 5, "width": 8},
         budget={"updates": 200, "batch": 16},
     ),
     # The sizes and widths of the last two families are what two CPU cores allow.
@@ -63,10 +69,12 @@ SCALES = {
         others_sizes=(1, 100, 1_000, 10_000),
         bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
         resolution_sizes=(10, 100, 1_000, 10_000),
+        synthetic=100_000,
         unet={"size": 32, "depth": 2, "width": 32},
         bfcnn={"size": 16, "depth": 21, "width": 32},
         resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
+        calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 2_000},
         budget={"updates": 3_000, "batch": 32},
     ),
     "colab": Scale(
@@ -76,10 +84,12 @@ SCALES = {
         others_sizes=(1, 10, 100, 1_000, 10_000),
         bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
         resolution_sizes=(10, 100, 1_000, 10_000),
+        synthetic=100_000,
         unet={"size": 40, "depth": 2, "width": 64},
         bfcnn={"size": 40, "depth": 21, "width": 64},
         resolutions={16: 1, 32: 2, 64: 3},
         resolution={"width": 64},
+        calpha_bfcnn={"size": 40, "depth": 21, "width": 64},
         budget={"updates": 8_000, "batch": 128},
     ),
     # 1,000 epochs of 250,000 images, in batches of 512, as the released code counts them.
@@ -90,10 +100,12 @@ SCALES = {
         others_sizes=(1, 10, 100, 1_000, 10_000, 100_000),
         bfcnn_sizes=(1, 10, 100, 1_000, 10_000),
         resolution_sizes=(1, 10, 100, 1_000, 10_000, 100_000),
+        synthetic=100_000,
         unet={"size": 80, "depth": 3, "width": 64},
         bfcnn={"size": 40, "depth": 21, "width": 64},
         resolutions={20: 1, 40: 2, 80: 3, 160: 4},
         resolution={"width": 64},
+        calpha_bfcnn={"size": 80, "depth": 21, "width": 64},
         budget={
             "updates": 488_281,
             "batch": 512,
@@ -103,6 +115,8 @@ SCALES = {
         },
     ),
 }
+SMALL_NOISE_COUNTS = {"weight": "1/(sigma + 0.01)"}
+"""The slope of a PSNR curve is read at small noise, where the plain loss hardly sees an error."""
 ADAM = {"optimiser": "adam", "learning_rate": 2e-3}
 
 
@@ -154,6 +168,43 @@ def resolutions(edition: str) -> list[Recipe]:
     ]
 
 
+def regularities(edition: str) -> list[Recipe]:
+    """UNets on C-alpha images, also with smoother backgrounds than contours (Figures 4, 16, 17)."""
+    classes = (*(f"calpha{alpha}" for alpha in (1, 2, 3, 4, 5)), "calpha2-8")
+    fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
+    return [synthetic(edition, name, "unet", fields) for name in classes]
+
+
+def regularities_bfcnn(edition: str) -> list[Recipe]:
+    """BF-CNNs on the same C-alpha images (Figure 18)."""
+    fields = {**SCALES[edition].calpha_bfcnn, **SMALL_NOISE_COUNTS}
+    return [synthetic(edition, f"calpha{alpha}", "bfcnn", fields) for alpha in (1, 2, 3, 4, 5)]
+
+
+def manifolds(edition: str) -> list[Recipe]:
+    """UNets on images of few parameters: disks, a ray and sine waves (Figures 5, 19, 20)."""
+    fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
+    return [synthetic(edition, name, "unet", fields) for name in ("disks", "ray", "sines")]
+
+
+def shuffled(edition: str) -> list[Recipe]:
+    """A UNet on as many shuffled faces as the largest N has (Figure 21)."""
+    scale = SCALES[edition]
+    return [
+        recipe
+        for recipe in family(
+            edition, f"shuffled-{scale.faces}", "unet", scale.sizes[-1:], **scale.unet
+        )
+        if recipe.subset == "S1"
+    ]
+
+
+def synthetic(edition: str, images: str, network: str, fields: dict[str, Any]) -> Recipe:
+    """The training of one network on S1 of a class that formulas draw."""
+    recipe, _ = family(edition, images, network, (SCALES[edition].synthetic,), **fields)
+    return recipe
+
+
 def family(
     edition: str,
     images: str,
@@ -162,7 +213,7 @@ def family(
     **fields: Any,
 ) -> list[Recipe]:
     """The trainings of one network on one class, of every N on every subset."""
-    name = "faces" if images == SCALES[edition].faces else images
+    name = images.replace(SCALES[edition].faces, "faces")
     return [
         Recipe(
             name=f"{name}-{network}-n{n}-{subset.lower()}",
@@ -178,7 +229,17 @@ def family(
     ]
 
 
-FAMILIES = (memorization, other_optimiser, other_images, other_network, resolutions)
+FAMILIES = (
+    memorization,
+    other_optimiser,
+    other_images,
+    other_network,
+    resolutions,
+    regularities,
+    regularities_bfcnn,
+    manifolds,
+    shuffled,
+)
 
 
 def every(edition: str | None = None) -> dict[str, Recipe]:

@@ -1,6 +1,7 @@
 """Recipes: names, editions, hashes, and the errors of bad ones."""
 
 import pytest
+import torch
 
 from gahb import recipes
 from gahb.settings import EDITIONS
@@ -16,7 +17,7 @@ def test_names_say_what_the_recipes_are(edition):
     for name, recipe in recipes.every(edition).items():
         assert recipe.edition == edition
         assert name == recipe.name
-        image_class = "faces" if recipe.images == "celeba" else recipe.images
+        image_class = recipe.images.replace("celeba", "faces")
         start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
         behind = name.removeprefix(start)
         assert behind in ("", "-adam", f"-{recipe.size}px")
@@ -26,7 +27,14 @@ def test_names_say_what_the_recipes_are(edition):
 @pytest.mark.parametrize("edition", EDITIONS)
 @pytest.mark.parametrize(
     ("pattern", "sets"),
-    [("faces-unet-n*-s?", 2), ("[!f]*-unet-n*", 2), ("faces-bfcnn-n*", 2), ("*px", 3)],
+    [
+        ("faces-unet-n*-s?", 2),
+        ("l[es]*-unet-n*", 2),  # leaves, or lsun_bedroom
+        ("faces-bfcnn-n*", 2),
+        ("*px", 3),
+        ("calpha*-unet-*", 6),
+        ("calpha*-bfcnn-*", 5),
+    ],
 )
 def test_every_n_has_the_same_budget(edition, pattern, sets):
     found = recipes.find(pattern, edition)
@@ -56,6 +64,13 @@ def test_the_hash_is_stable(recipe):
     assert recipe.but(edition="colab").hash == recipe.hash
 
 
+def test_the_loss_is_the_weighted_mean_of_squared_errors(recipe):
+    error, sigma = torch.tensor([0.02, 0.5]), torch.tensor([0.01, 0.99])
+    assert recipe.loss(error, sigma) == pytest.approx((0.02 + 0.5) / 2)
+    weighted = recipe.but(weight="1/(sigma + 0.01)").loss(error, sigma)
+    assert weighted == pytest.approx((0.02 / 0.02 + 0.5 / 1) / 2)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -70,6 +85,7 @@ def test_the_hash_is_stable(recipe):
         {"learning_rate": 1e-3},
         {"step": 0.01},
         {"schedule": "halving"},
+        {"weight": "1/(sigma + 0.01)"},
         {"width": 8},
         {"depth": 1},
         {"network": "bfcnn"},
@@ -89,6 +105,7 @@ def test_the_hash_sees_every_change(recipe, change):
         ({"network": "vit"}, ValueError, "network: 'vit' is unknown; accepted: unet, bfcnn"),
         ({"noise": "u^3"}, ValueError, r"noise: 'u\^3' is unknown; accepted: u\^2, u"),
         ({"schedule": "step"}, ValueError, "schedule: 'step' is unknown"),
+        ({"weight": "sigma"}, ValueError, r"weight: 'sigma' is unknown; accepted: none, 1/\(sigma"),
         ({"learning_rate": float("nan")}, ValueError, "learning_rate: nan is not a finite number"),
         ({"learning_rate": -1.0}, ValueError, "learning_rate: -1.0 is not a finite number"),
         ({"seed": -1}, ValueError, "seed: -1 is not a whole number of at least 0"),

@@ -18,6 +18,7 @@ from gahb.settings import written_whole
 from gahb.training import loop
 from gahb.training.batches import Batches, image_order
 from gahb.training.optimisers import Optimiser, annealing, as_matrix
+from gahb.training.recipe import WEIGHTS as LOSS_WEIGHTS
 from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256
 
 
@@ -29,6 +30,18 @@ def weights_of(folder):
 def log_of(folder):
     lines = map(json.loads, (folder / LOG).read_text().splitlines())
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
+
+
+@pytest.mark.parametrize("weight", LOSS_WEIGHTS)
+def test_the_first_loss_is_the_weighted_error_of_the_untrained_network(quick, tmp_path, weight):
+    recipe = quick.but(updates=1, weight=weight)
+    gahb.train(recipe, tmp_path)
+    torch.manual_seed(recipe.seed)
+    network = recipe.build().train()
+    x, z, sigma = Batches(recipe, recipe.train_images())(0)
+    error = (network(x + z) - z).square().mean(dim=(1, 2, 3)).detach()
+    expected = recipe.loss(error, sigma.flatten())
+    assert log_of(tmp_path)[0]["loss"] == pytest.approx(float(expected), rel=1e-4)
 
 
 def test_every_image_comes_once_in_an_epoch():

@@ -144,13 +144,13 @@ class Training:
         self, parallel: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Loss and training PSNR of one batch, and the step that they give."""
-        x, z, _ = batch
+        x, z, sigma = batch
         y = (x + z).contiguous(memory_format=torch.channels_last)
         with torch.enable_grad():  # also for a caller who has switched gradients off
             residual = parallel(y).float()
             # y - residual - x = z - residual: the error of the residual is that of the estimate.
             error = (residual - z).square().mean(dim=(1, 2, 3))
-            loss = error.mean()
+            loss = self.recipe.loss(error, sigma.flatten())
             self.accelerator.backward(loss)
         self.optimiser.step(self.update)
         return loss.detach(), -10 * error.detach().log10().mean()

@@ -15,10 +15,11 @@ from gahb.checks import check_choice, check_count, check_number
 from gahb.networks import BFCNN, UNet
 from gahb.settings import EDITIONS
 
-__all__ = ["NOISE_LAWS", "OPTIMISERS", "Recipe"]
+__all__ = ["NOISE_LAWS", "OPTIMISERS", "WEIGHTS", "Recipe"]
 
 NETWORKS = ("unet", "bfcnn")
 NOISE_LAWS = ("u^2", "u")
+WEIGHTS = ("none", "1/(sigma + 0.01)")
 OPTIMISERS = ("muon", "adam")
 LABELS = ("name", "edition")  # the only fields that do not change what a training gives
 
@@ -50,7 +51,8 @@ class Recipe:
         Law of the noise level: sigma = ``u^2``, which samples small noise more often, or ``u``,
         with u uniform on [0, 1] and stratified over the batch.
     weight : str
-        Weight of an image's squared error in the loss: ``none``, the plain mean.
+        Weight of an image's squared error in the loss: ``none``, the plain mean, or
+        ``1/(sigma + 0.01)``, which makes small noise, whose errors are small, count as well.
     seed : int
         Of the initial weights, the order of the images and the noise.
     path : str, optional
@@ -97,7 +99,7 @@ class Recipe:
         check_choice("optimiser", self.optimiser, OPTIMISERS)
         check_choice("schedule", self.schedule, ("cosine", "halving"))
         check_choice("noise", self.noise, NOISE_LAWS)
-        check_choice("weight", self.weight, ("none",))
+        check_choice("weight", self.weight, WEIGHTS)
         for count in ("size", "n", "depth", "width", "updates", "batch"):
             check_count(count, getattr(self, count))
         check_count("seed", self.seed, minimum=0)
@@ -140,6 +142,10 @@ class Recipe:
         if self.network == "unet":
             return UNet(self.depth, self.width)
         return BFCNN(self.depth, self.width)
+
+    def loss(self, error: Tensor, sigma: Tensor) -> Tensor:
+        """Weighted mean over a batch of its images' squared errors (n,) at noise levels (n,)."""
+        return error.mean() if self.weight == "none" else (error / (sigma + 0.01)).mean()
 
     def as_dict(self) -> dict[str, Any]:
         """All fields, as JSON holds them."""
