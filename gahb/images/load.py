@@ -17,11 +17,16 @@ from torch import Tensor
 from gahb.checks import check_choice, check_count
 from gahb.images.cache import cached_images
 from gahb.images.calpha import draw_calpha
+from gahb.images.disks import draw_disks
 from gahb.images.faces import SIDE, draw_faces
 from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
-from gahb.images.shuffled import draw_shuffled
+from gahb.images.photographs import PHOTOGRAPHS
+from gahb.images.ray import draw_ray
+from gahb.images.shuffled import draw_shuffled, read_shuffled
+from gahb.images.sines import draw_sines
 from gahb.images.streams import SUBSETS
+from gahb.settings import data_folder
 
 __all__ = ["CLASSES", "Drawn", "Stored", "load", "pick"]
 
@@ -58,24 +63,58 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Stored:
-    """A class of as many images as its user has: ``read(path, n, size, subset, seed)``."""
+    """A class of as many images as its user has.
+
+    Parameters
+    ----------
+    read : callable
+        ``read(path, n, size, subset, seed)`` gives uint8 images (n, 1, size, size).
+    largest : int
+        Largest size that can be asked for, in pixels a side.
+    places : tuple of str
+        Where a downloaded data set may be in the folder of data sets, best first.
+    """
 
     read: Callable[[Path, int | None, int, str, int], Tensor]
     largest: int = LARGEST
+    places: tuple[str, ...] = ()
     takes_path: ClassVar[bool] = True
 
     def images(
         self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
     ) -> Tensor:
         """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
-        assert path is not None
-        return self.read(path, n, size, subset, seed)
+        return self.read(path or self.found(name), n, size, subset, seed)
+
+    def found(self, name: str) -> Path:
+        """Folder or .zip file of a downloaded data set."""
+        if not self.places:
+            raise ValueError(f"path: the class {name!r} needs a folder or a .zip file of images")
+        for place in self.places:
+            if (data_folder() / place).exists():
+                return data_folder() / place
+        raise FileNotFoundError(
+            f"path: the class {name!r} is not in {data_folder()} (GAHB_DATA chooses another); "
+            f"accepted there: {', '.join(self.places)}"
+        )
 
 
 CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
     "folder": Stored(read_folder),
+    "disks": Drawn(draw_disks),
+    "ray": Drawn(draw_ray),
+    "sines": Drawn(draw_sines),
+    **{
+        name: Stored(photographs, photographs.largest, photographs.places)
+        for name, photographs in PHOTOGRAPHS.items()
+    },
+    "shuffled-celeba": Stored(
+        partial(read_shuffled, PHOTOGRAPHS["celeba"]),
+        PHOTOGRAPHS["celeba"].largest,
+        PHOTOGRAPHS["celeba"].places,
+    ),
     "shuffled-faces": Drawn(partial(draw_shuffled, draw_faces), largest=SIDE),
     "shuffled-leaves": Drawn(partial(draw_shuffled, draw_leaves)),
     **{
@@ -110,7 +149,8 @@ def load(
     n : int or None
         Number of images; None for all that a class of the user's own images has in the subset.
     size : int
-        Pixels a side, from 8; at most 64 for ``faces``, at most its pictures' own for ``folder``.
+        Pixels a side, from 8; at most 64 for ``faces``, 160 for ``celeba``, 256 for
+        ``lsun_bedroom``, and the pictures' own for ``celeba_hq`` and ``folder``.
     subset : str
         ``S1``, ``S2`` or ``test``.
     seed : int
@@ -118,7 +158,8 @@ def load(
     dtype : torch.dtype
         Floating-point for grey levels in [0, 1], ``torch.uint8`` for the same ones in 0..255.
     path : str or Path, optional
-        Folder or .zip file of the user's images, for the classes that read them.
+        Folder or .zip file of the user's images, for the classes that read them. A data set of
+        the paper that is downloaded to a folder named by ``GAHB_DATA`` is found there.
 
     Returns
     -------
@@ -130,7 +171,7 @@ def load(
     ValueError, TypeError
         If an argument is unknown or out of range, or the subset has fewer than ``n`` images.
     FileNotFoundError
-        If there is nothing at ``path``.
+        If there is nothing at ``path``, or the data set is not in its folder.
 
     Examples
     --------
@@ -209,10 +250,7 @@ def _check_dtype(dtype: Any) -> None:
 
 
 def _checked_path(name: str, path: Any) -> Path | None:
-    takes_path = CLASSES[name].takes_path
-    if path is None and takes_path:
-        raise ValueError(f"path: the class {name!r} needs a folder or a .zip file of images")
-    if path is not None and not takes_path:
+    if path is not None and not CLASSES[name].takes_path:
         raise ValueError(f"path: the class {name!r} takes none")
     if path is not None and not isinstance(path, str | Path):
         raise TypeError(f"path: {path!r} is not the name of a folder or a .zip file")
