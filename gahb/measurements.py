@@ -46,8 +46,8 @@ class Variance:
     closest : Tensor
         The number of that image in the subset, (2, m).
     ratio : Tensor
-        Distance from the closest training image over that from the second closest, (2, m); NaN
-        for N = 1.
+        Distance from the closest training image over that from the second closest, (2, m), between
+        directions (:func:`gahb.distance_ratio`); NaN for N = 1.
     verdicts : tuple of tuple of str
         For both networks, whether each sample is memorized, spurious or new.
     steps : Tensor

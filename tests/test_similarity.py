@@ -37,6 +37,7 @@ def cosines(a: Tensor, b: Tensor, centred: bool) -> Tensor:
 
 
 def distances(a: Tensor, b: Tensor) -> Tensor:
+    """All pairs, from the definition."""
     return (a.double()[:, None] - b.double()[None]).flatten(2).norm(dim=2)
 
 
@@ -84,7 +85,7 @@ def test_images_without_direction_are_alike_and_like_no_other(kind) -> None:
 
 
 @pytest.mark.parametrize("centred", [True, False])
-@pytest.mark.parametrize("by", ["cosine", "distance"])
+@pytest.mark.parametrize("by", ["cosine", "distance", "direction"])
 @pytest.mark.parametrize("block", [1, 7, 40, 1000])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.float64])
 def test_closest_are_those_of_all_pairs(by, centred, block, kind) -> None:
@@ -94,7 +95,9 @@ def test_closest_are_those_of_all_pairs(by, centred, block, kind) -> None:
     a, b = (y.double() / 255 if kind == torch.uint8 else y.double() for y in (x, among))
     if centred:
         a, b = (y - y.mean((1, 2, 3), keepdim=True) for y in (a, b))
-    pairs = cosines(a, b, centred=False) if by == "cosine" else distances(a, b)
+    pairs = distances(a, b) if by == "distance" else cosines(a, b, centred=False)
+    if by == "direction":
+        pairs = (2 - 2 * pairs).sqrt()
     value, index = pairs.topk(5, dim=1, largest=by == "cosine")
     found = closest(x, among, 5, by=by, centred=centred, block=block)
     assert torch.equal(found.index, index)
@@ -119,6 +122,16 @@ def test_distance_from_a_near_copy_is_exact() -> None:
     assert closest(among[3:4], among, by="distance").value.item() == 0
 
 
+def test_direction_of_a_near_copy_is_exact() -> None:
+    """1 - cosine is 10^-18 there: lost if the distance came from the cosine."""
+    among = images(5, side=80).double()
+    x = 0.7 * among[3:4] + 0.2
+    assert closest(x, among, by="direction").value.item() < 1e-12
+    x[0, 0, 0, 0] += 7e-8
+    found = closest(x, among, by="direction").value.item()
+    assert found == pytest.approx(1e-7 / among[3].std().item() / 80, rel=1e-3)
+
+
 class Largest(TorchDispatchMode):
     """Notes the largest tensor that is made, in bytes."""
 
@@ -135,7 +148,7 @@ class Largest(TorchDispatchMode):
         return result
 
 
-@pytest.mark.parametrize("by", ["cosine", "distance"])
+@pytest.mark.parametrize("by", ["cosine", "distance", "direction"])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32])
 def test_memory_is_that_of_blocks(by, kind) -> None:
     side, block = 16, 64
@@ -151,23 +164,51 @@ def test_memory_is_that_of_blocks(by, kind) -> None:
 
 def test_ratio_is_its_definition() -> None:
     x, train = images(10), images(30, seed=1)
+    first, second = cosines(x, train, centred=True).sort(dim=1, descending=True).values[:, :2].T
+    expected = ((1 - first) / (1 - second)).sqrt()
+    torch.testing.assert_close(distance_ratio(x, train), expected)
     first, second = distances(x, train).sort(dim=1).values[:, :2].T
-    torch.testing.assert_close(distance_ratio(x, train), first / second)
+    torch.testing.assert_close(distance_ratio(x, train, between="images"), first / second)
 
 
-def test_ratio_of_a_single_training_image_is_undefined() -> None:
-    assert distance_ratio(images(3), images(1)).isnan().tolist() == [True] * 3
+def test_ratio_between_directions_is_to_the_two_of_largest_cosine() -> None:
+    """The two that are closest as they are lie elsewhere: near in brightness, not in content."""
+    x = images(1, side=16)
+    alike = 0.2 * x + 0.05 * images(2, side=16, seed=1)
+    level = x.mean() + 0.1 * images(2, side=16, seed=2)
+    train = torch.cat([level, alike])
+    by_distance = closest(x, train, 2, by="distance", centred=False).index
+    assert by_distance.sort().values.tolist() == [[0, 1]]
+    torch.testing.assert_close(distance_ratio(x, train), distance_ratio(x, alike))
 
 
-def test_an_exact_copy_has_ratio_zero_even_of_an_image_that_is_there_twice() -> None:
+@pytest.mark.parametrize("between", ["directions", "images"])
+def test_ratio_of_a_single_training_image_is_undefined(between) -> None:
+    assert distance_ratio(images(3), images(1), between=between).isnan().tolist() == [True] * 3
+
+
+@pytest.mark.parametrize("between", ["directions", "images"])
+def test_an_exact_copy_has_ratio_zero_even_of_an_image_that_is_there_twice(between) -> None:
     x = images(2)
-    assert distance_ratio(x, images(2)).tolist() == [0, 0]
-    assert distance_ratio(x, torch.cat([x, x])).tolist() == [0, 0]
+    assert distance_ratio(x, images(2), between=between).tolist() == [0, 0]
+    assert distance_ratio(x, torch.cat([x, x]), between=between).tolist() == [0, 0]
 
 
-def test_ratio_counts_brightness() -> None:
+def test_brightness_and_contrast_count_between_images_alone() -> None:
+    x, train = images(3), images(30, seed=1)
+    changed = 0.5 * x + 0.3
+    torch.testing.assert_close(distance_ratio(changed, train), distance_ratio(x, train))
+    raw = (distance_ratio(y, train, between="images") for y in (x, changed))
+    assert not torch.isclose(*raw).any()
+
+
+def test_ratio_of_an_image_without_direction_is_one() -> None:
+    assert distance_ratio(torch.full((1, 1, 8, 8), 0.2), images(9)).item() == pytest.approx(1)
+
+
+def test_ratio_between_images_counts_brightness() -> None:
     train = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 1, 8, 8)
-    ratio = distance_ratio(torch.full((1, 1, 8, 8), 0.2), train)
+    ratio = distance_ratio(torch.full((1, 1, 8, 8), 0.2), train, between="images")
     assert ratio.item() == pytest.approx(0.25)
 
 
@@ -249,6 +290,13 @@ def test_copies_are_memorized() -> None:
     assert (judged.to_train > 0.95).all()
 
 
+def test_paler_copies_are_memorized_unless_distances_are_between_images() -> None:
+    train = fresh(20, 1)
+    paler = 0.5 * train[:5] + 0.4 + 0.02 * fresh(5, 2)
+    assert verdicts(paler, train).labels == ("memorized",) * 5
+    assert verdicts(paler, train, between="images").labels == ("new",) * 5
+
+
 def test_with_one_training_image_similarity_decides() -> None:
     train = fresh(1, 1)
     copies = 0.5 * train + 0.2 + 0.02 * fresh(3, 2)
@@ -324,11 +372,19 @@ def test_verdicts_on_bytes_are_the_same() -> None:
         (lambda x: closest(x / 0, x, by="distance"), "^x: holds NaN or infinity"),
         (lambda x: closest(x, x, k=4), "^k: 4 is not a whole number from 1 to 3"),
         (lambda x: closest(x, x, block=0), "^block: 0 is not"),
-        (lambda x: closest(x, x, by="eye"), "^by: 'eye' is unknown; accepted: cosine, distance"),
+        (
+            lambda x: closest(x, x, by="eye"),
+            "^by: 'eye' is unknown; accepted: cosine, distance, dir",
+        ),
         (lambda x: closest(x, [x]), "^among: list is not"),
         (lambda x: mixture_similarity(x, x, k=0), "^k: 0 is not"),
         (lambda x: distance_ratio(x, x[..., 1:]), "^.*: images of"),
         (lambda x: verdicts(x, x, x[:2]), "^unseen: 2 images; accepted: at least 3"),
+        (
+            lambda x: distance_ratio(x, x, between="them"),
+            "^between: 'them' is unknown; accepted: d",
+        ),
+        (lambda x: verdicts(x, x, between="them"), "^between: 'them' is unknown; accepted: direct"),
         (lambda x: verdicts(x, x, ratio=2.0), "^ratio: 2.0 is not"),
         (lambda x: verdicts(x, x, same=float("nan")), "^same: nan is not"),
         (lambda x: median(x), r"^values: \(3, 1, 8, 8\) is not"),

@@ -5,7 +5,9 @@ floor: 3
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,7 +18,7 @@ from gahb.vectors import check_batch, directions, rows
 __all__ = ["Closest", "closest"]
 
 BLOCK = 1024
-MEASURES = ("cosine", "distance")
+Vectors = Callable[[str, Tensor, bool], Tensor]
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +30,7 @@ class Closest:
     index : Tensor
         Their numbers in the set, (n, k).
     value : Tensor
-        Cosine similarity to them or distance from them, (n, k) in float64.
+        Cosine similarity to them, or distance from them, (n, k) in float64.
     """
 
     index: Tensor
@@ -58,7 +60,8 @@ def closest(
     k : int
         How many, at most N.
     by : str
-        ``cosine``, or ``distance``: Euclidean, grey levels being in [0, 1].
+        ``cosine``; ``distance``: Euclidean, grey levels being in [0, 1]; or ``direction``: the
+        distance once images have unit length, sqrt(2 - 2 cosine), exact for near copies as well.
     centred : bool
         Subtract every image's own mean first, see :func:`cosine_similarity`.
     block : int
@@ -81,8 +84,7 @@ def closest(
     check_count("k", k, 1, len(among))
     check_choice("by", by, MEASURES)
     check_count("block", block)
-    search = _closest_by_cosine if by == "cosine" else _closest_by_distance
-    found = [search(part, among, k, centred, block) for part in x.split(block)]
+    found = [MEASURES[by](part, among, k, centred, block) for part in x.split(block)]
     return Closest(torch.cat([c.index for c in found]), torch.cat([c.value for c in found]))
 
 
@@ -94,18 +96,27 @@ def _closest_by_cosine(x: Tensor, among: Tensor, k: int, centred: bool, block: i
     return Closest(best.index, best.score.clamp(-1, 1))
 
 
-def _closest_by_distance(x: Tensor, among: Tensor, k: int, centred: bool, block: int) -> Closest:
-    own = rows("x", x, centred)
+def _closest_by_distance(
+    vectors: Vectors, x: Tensor, among: Tensor, k: int, centred: bool, block: int
+) -> Closest:
+    own = vectors("x", x, centred)
     best = Best(k, own)
     for part in among.split(block):
-        others = rows("among", part.to(x.device), centred)
+        others = vectors("among", part.to(x.device), centred)
         # -||x - x_i||^2 / 2, but for ||x||^2, which is common to all
         best.compare(own @ others.T - others.square().sum(1) / 2)
     # The distances of close images are cancelled there: once more, from differences.
     chosen = best.index.to(among.device).T
-    found = (rows("among", among[numbers].to(x.device), centred) for numbers in chosen)
+    found = (vectors("among", among[numbers].to(x.device), centred) for numbers in chosen)
     distance, order = torch.stack([(own - y).norm(dim=1) for y in found], dim=1).sort(dim=1)
     return Closest(best.index.gather(1, order), distance)
+
+
+MEASURES: dict[str, Callable[..., Closest]] = {
+    "cosine": _closest_by_cosine,
+    "distance": partial(_closest_by_distance, rows),
+    "direction": partial(_closest_by_distance, directions),
+}
 
 
 class Best:

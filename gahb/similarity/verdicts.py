@@ -21,11 +21,12 @@ from gahb.similarity.mixture import MIXED, mixture_similarity, similarity_to_mix
 __all__ = ["VERDICTS", "Verdicts", "distance_ratio", "fractions", "verdicts"]
 
 VERDICTS = ("memorized", "spurious", "new")
+BETWEEN = {"directions": "direction", "images": "distance"}
 PROBES = 1000
 """Unseen images, at most, that show how much chance alone makes an image lean."""
 
 
-def distance_ratio(x: Tensor, train: Tensor) -> Tensor:
+def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> Tensor:
     """Distance from the closest training image over that from the second closest, (n,).
 
     Below 1/3, a sample counts as a copy of the closest [1]_ [2]_: the rule adapts to how densely
@@ -33,10 +34,20 @@ def distance_ratio(x: Tensor, train: Tensor) -> Tensor:
     little where training images have near-duplicates (see ``gahb.images.remove_duplicates``). An
     exact copy has ratio 0.
 
+    Parameters
+    ----------
+    x, train : Tensor
+        Samples and training images, (n, C, H, W) and (N, C, H, W), floating-point or uint8.
+    between : str
+        What the distances are between: ``directions``, images whose means are removed and whose
+        norms are one, so that brightness and contrast, which a bias-free network leaves free, do
+        not count: sqrt((1 - c1) / (1 - c2)) of the two largest centred cosines; or ``images``, as
+        they are and as in [1]_ and [2]_.
+
     Raises
     ------
     TypeError, ValueError
-        If either is not a finite batch of images, or their sizes differ.
+        If either is not a finite batch of images, their sizes differ, or ``between`` is unknown.
 
     References
     ----------
@@ -47,11 +58,17 @@ def distance_ratio(x: Tensor, train: Tensor) -> Tensor:
 
     Examples
     --------
-    >>> train = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1)
-    >>> distance_ratio(torch.tensor([0.0, 0.2, 0.5]).view(3, 1, 1, 1), train)
-    tensor([0.0000, 0.2500, 1.0000], dtype=torch.float64)
+    >>> train = torch.rand(9, 1, 8, 8)
+    >>> paler = 0.5 * train[:1] + 0.4
+    >>> float(distance_ratio(paler, train).round(decimals=4))
+    0.0
+    >>> float(distance_ratio(paler, train, between="images")) > 1 / 3
+    True
     """
-    distance = closest(x, train, min(2, len(train)), by="distance", centred=False).value
+    check_choice("between", between, BETWEEN)
+    centred = between == "directions"
+    found = closest(x, train, min(2, len(train)), by=BETWEEN[between], centred=centred)
+    distance = found.value
     if distance.shape[1] == 1:
         return distance.new_full((len(distance),), torch.nan)
     first, second = distance.unbind(dim=1)
@@ -69,7 +86,8 @@ class Verdicts:
     fractions : dict
         Fraction of the samples with each verdict, as an :class:`Estimate`.
     ratio : Tensor
-        Distance from the closest training image over that from the second closest, (n,).
+        Distance from the closest training image over that from the second closest, (n,), see
+        :func:`distance_ratio`.
     to_train, to_samples : Tensor
         Cosine similarity to the closest training image, and to the closest other sample, (n,);
         NaN where there is no other.
@@ -96,6 +114,7 @@ def verdicts(
     *,
     ratio: float = 1 / 3,
     same: float = 0.95,
+    between: str = "directions",
 ) -> Verdicts:
     """Judge whether each sample is memorized, a spurious mixture, or new.
 
@@ -124,6 +143,9 @@ def verdicts(
     same : float
         Centred cosine similarity, in [-1, 1], above which two images count as one. The paper
         removes images as duplicates above 0.95.
+    between : str
+        What the distances of the ratio are between, see :func:`distance_ratio`. All other
+        comparisons are of directions anyway: cosines of images whose means are removed.
 
     Raises
     ------
@@ -145,7 +167,7 @@ def verdicts(
     """
     check_number("ratio", ratio, 0, 1)
     check_number("same", same, -1, 1)
-    ratios = distance_ratio(x, train).cpu()
+    ratios = distance_ratio(x, train, between=between).cpu()
     to_train = closest(x, train).value[:, 0].cpu()
     to_samples = _to_another(x)
     leaning, usual = _leaning(x, train, unseen)
