@@ -10,11 +10,10 @@ import pywt
 import torch
 from torch import Tensor
 
-from gahb.bandlets import Bandlets, Wavelets
+from gahb.bandlets import Bandlets, Wavelets, wavelet_basis
 from gahb.bandlets.best_basis import best_approximation
-from gahb.bandlets.denoisers import WAVELETS
 from gahb.bandlets.geometry import bases, haar, order
-from gahb.bandlets.wavelets import analysis, scales_of, synthesis
+from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of, synthesis
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve
 
@@ -67,6 +66,16 @@ def test_wavelet_transform_keeps_energy_and_has_an_inverse(wavelet: str) -> None
     energy = sum(part.square().sum() for part in (approximation, *details))
     torch.testing.assert_close(energy, x.square().sum())
     torch.testing.assert_close(synthesis(approximation, details, wavelet), x)
+
+
+@pytest.mark.parametrize("wavelet", ["haar", "sym4"])
+def test_wavelets_as_images_are_orthonormal_and_give_the_transform(wavelet: str) -> None:
+    basis = wavelet_basis(16, wavelet).flatten(1)
+    torch.testing.assert_close(basis @ basis.T, torch.eye(256).double())
+    x = images(16, 16)
+    approximation, details = analysis(x, wavelet, scales=2)
+    expected = [approximation.flatten(), details[1].flatten(), details[0].flatten()]
+    torch.testing.assert_close(basis @ x.flatten(), torch.cat(expected))
 
 
 def test_haar_is_orthogonal_and_splits_at_the_middle() -> None:
@@ -221,6 +230,9 @@ def test_a_larger_constant_keeps_less() -> None:
         (lambda y: Wavelets(constant=-1.0), "constant: -1.0 is not"),
         (lambda y: Wavelets(wavelet="bior2.2"), "wavelet: 'bior2.2' is unknown; accepted"),
         (lambda y: Wavelets(shifts=0), "shifts: 0 is not a whole number of at least 1"),
+        (lambda y: wavelet_basis(6), "size: 6 is not a whole number of at least 8"),
+        (lambda y: wavelet_basis(9), "size: 9 is odd; accepted: an even"),
+        (lambda y: wavelet_basis(8, "bior2.2"), "wavelet: 'bior2.2' is unknown; accepted"),
         (lambda y: Bandlets(directions=0), "directions: 0 is not a whole number"),
         (lambda y: Bandlets(squares=(4, 12)), r"squares: \(4, 12\) is not a tuple of sides"),
         (lambda y: Bandlets(squares=(1, 2)), "squares: 1 is not a whole number of at least 2"),

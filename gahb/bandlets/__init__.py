@@ -4,5 +4,6 @@ floor: 3
 """
 
 from gahb.bandlets.denoisers import Bandlets, Wavelets
+from gahb.bandlets.wavelets import wavelet_basis
 
-__all__ = ["Bandlets", "Wavelets"]
+__all__ = ["Bandlets", "Wavelets", "wavelet_basis"]

@@ -7,20 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-import pywt
 import torch
 from torch import Tensor
 
 from gahb.bandlets.best_basis import best_approximation
-from gahb.bandlets.wavelets import analysis, scales_of, synthesis
+from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of, synthesis
 from gahb.checks import check_choice, check_count, check_images, check_number
 from gahb.denoiser import NonBlindDenoiser
 
 __all__ = ["Bandlets", "Wavelets"]
-
-FAMILIES = ("haar", "db", "sym", "coif")
-"""The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so."""
-WAVELETS = tuple(name for family in FAMILIES for name in pywt.wavelist(family))
 
 
 class Wavelets(NonBlindDenoiser):

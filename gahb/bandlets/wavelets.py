@@ -15,8 +15,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["analysis", "scales_of", "synthesis"]
+from gahb.checks import check_choice, check_count
 
+__all__ = ["WAVELETS", "analysis", "scales_of", "synthesis", "wavelet_basis"]
+
+FAMILIES = ("haar", "db", "sym", "coif")
+"""The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so."""
+WAVELETS = tuple(name for family in FAMILIES for name in pywt.wavelist(family))
 COARSEST = 4
 """Fewest coefficients a side that the coarsest scale keeps."""
 
@@ -86,6 +91,44 @@ def synthesis(approximation: Tensor, details: list[Tensor], wavelet: str) -> Ten
         x = halves.flatten(-2, -1).flatten(-3, -2)
         x = _one_scale(x, -2, wavelet).mT @ x @ _one_scale(x, -1, wavelet)
     return x
+
+
+def wavelet_basis(size: int, wavelet: str = "sym4") -> Tensor:
+    """Orthonormal wavelets of images of size x size pixels, the coarsest first.
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side, from 8 and even.
+    wavelet : str
+        Orthogonal wavelet, a name of PyWavelets.
+
+    Returns
+    -------
+    Tensor
+        The vectors as images, (size^2, 1, size, size) in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``size`` is odd or below 8, or ``wavelet`` unknown.
+
+    Examples
+    --------
+    >>> basis = wavelet_basis(16)
+    >>> x = torch.rand(1, 16, 16).double()
+    >>> coefficients = (basis * x).sum(dim=(1, 2, 3))
+    >>> torch.allclose(coefficients[:16], analysis(x, "sym4", scales=2)[0].flatten())
+    True
+    """
+    check_count("size", size, minimum=2 * COARSEST)
+    check_choice("wavelet", wavelet, WAVELETS)
+    if size % 2:
+        raise ValueError(f"size: {size} is odd; accepted: an even number of pixels")
+    pixels = torch.eye(size**2, dtype=torch.float64).view(-1, size, size)
+    approximation, details = analysis(pixels, wavelet, scales_of(size))
+    coefficients = [part.flatten(1) for part in (approximation, *reversed(details))]
+    return torch.cat(coefficients, dim=1).T.reshape(-1, 1, size, size)
 
 
 def _one_scale(x: Tensor, dim: int, wavelet: str) -> Tensor:
