@@ -1,4 +1,4 @@
-"""Where things live and at which scale the book runs: the three environment variables.
+"""Where things live and at which scale the book runs: the environment variables.
 
 floor: 1
 """
@@ -15,7 +15,15 @@ import platformdirs
 
 from gahb.checks import check_choice
 
-__all__ = ["EDITIONS", "artifacts_folder", "cache_folder", "edition", "quiet", "written_whole"]
+__all__ = [
+    "EDITIONS",
+    "artifacts_folder",
+    "cache_folder",
+    "data_folder",
+    "edition",
+    "quiet",
+    "written_whole",
+]
 
 EDITIONS = ("smoke", "laptop", "colab", "paper")
 
@@ -49,6 +57,11 @@ def artifacts_folder() -> Path:
 def cache_folder() -> Path:
     """Folder of images made or fetched once (``GAHB_CACHE``, default the user's cache folder)."""
     return Path(os.environ.get("GAHB_CACHE") or platformdirs.user_cache_dir("gahb"))
+
+
+def data_folder() -> Path:
+    """Folder of data sets that were downloaded (``GAHB_DATA``, default ``data`` in the cache)."""
+    return Path(os.environ.get("GAHB_DATA") or cache_folder() / "data")
 
 
 def quiet() -> bool:

@@ -12,7 +12,7 @@ from PIL import Image
 
 from gahb.images import folder, load
 from gahb.images.folder import split
-from gahb.images.pictures import read_picture
+from gahb.images.pictures import SUFFIXES, read_picture
 
 SIZE = 16
 
@@ -153,7 +153,7 @@ def test_the_centre_square_is_averaged(tmp_path):
     assert read.tolist() == [[200, 0], [200, 0]]
 
 
-@pytest.mark.parametrize("suffix", folder.SUFFIXES)
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_every_accepted_format_is_read(tmp_path, suffix):
     flat = Image.new("RGB", (16, 16), (40, 40, 40))
     read = read_picture("a", saved(flat, tmp_path, suffix), 8)

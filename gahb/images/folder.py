@@ -5,13 +5,8 @@ floor: 1
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from collections.abc import Iterable
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -20,24 +15,17 @@ from tqdm.auto import tqdm
 
 from gahb.images.cache import read_images, write_images
 from gahb.images.duplicates import remove_duplicates
-from gahb.images.pictures import SUFFIXES, read_picture
+from gahb.images.files import File, opened, pictures, state_of
+from gahb.images.pictures import read_picture
 from gahb.images.streams import SUBSETS
 from gahb.settings import cache_folder, quiet
 
-__all__ = ["read_folder"]
+__all__ = ["counted", "first_images", "read_folder"]
 
 SHARE = 0.45
 """Share of the distinct images in S1, and as large a one in S2; the rest is the test subset."""
 MANY = 1000
 """Number of files from which reading them shows its progress."""
-
-
-class File(NamedTuple):
-    """A picture file: its name, what tells that it has changed, and how to read it."""
-
-    name: str
-    stamp: str
-    read: Callable[[], bytes]
 
 
 def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
@@ -56,13 +44,7 @@ def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) ->
         is smaller than ``size``, or the subset has fewer than ``n``.
     """
     images = _distinct_pictures(path, size)
-    chosen = split(len(images), seed)[subset]
-    if n is not None and n > len(chosen):
-        raise ValueError(
-            f"n: {n} is more than the {len(chosen)} images of subset {subset}"
-            f" ({path} has {len(images)} distinct ones)"
-        )
-    return images[chosen[:n]]
+    return first_images(path, images, split(len(images), seed)[subset], n, subset)
 
 
 def split(count: int, seed: int) -> dict[str, Tensor]:
@@ -79,60 +61,35 @@ def split(count: int, seed: int) -> dict[str, Tensor]:
     return {subset: torch.from_numpy(part) for subset, part in zip(SUBSETS, parts, strict=True)}
 
 
+def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subset: str) -> Tensor:
+    """First ``n``, or all, of the images (m, 1, H, W) whose indices were chosen for a subset.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than ``n``.
+    """
+    if n is not None and n > len(chosen):
+        raise ValueError(
+            f"n: {n} is more than the {len(chosen)} images of subset {subset}"
+            f" ({path} has {len(images)} distinct ones)"
+        )
+    return images[chosen[:n]]
+
+
 def _distinct_pictures(path: Path, size: int) -> Tensor:
     """All pictures at ``path`` but near-duplicates, uint8 (m, 1, size, size), kept in the cache."""
-    with _opened(path) as files:
-        stamps = "\n".join(f"{file.name}\t{file.stamp}" for file in files)
-        key = hashlib.sha256(f"{path.resolve()}\n{stamps}".encode()).hexdigest()[:24]
-        kept = cache_folder() / "images" / f"folder-v1-{size}-{key}.safetensors"
+    with opened(path) as files:
+        found = pictures(path, files)
+        kept = cache_folder() / "images" / f"folder-v1-{size}-{state_of(path, found)}.safetensors"
         images = read_images(kept)
         if images is None:
-            hidden = quiet() or len(files) < MANY
-            bar = tqdm(files, desc=path.name, unit="image", disable=hidden)
-            pictures = np.stack([read_picture(file.name, file.read(), size) for file in bar])
-            images = remove_duplicates(torch.from_numpy(pictures).unsqueeze(1))
+            read = [read_picture(file.name, file.read(), size) for file in counted(path, found)]
+            images = remove_duplicates(torch.from_numpy(np.stack(read)).unsqueeze(1))
             write_images(kept, images)
     return images
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[list[File]]:
-    """Picture files at ``path`` in the order of their names, readable inside the block."""
-    if path.is_dir():
-        yield _pictures(path, _files_of_folder(path))
-    elif not path.exists():
-        raise FileNotFoundError(f"path: there is nothing at {path}")
-    elif not zipfile.is_zipfile(path):
-        raise ValueError(f"path: {path} is neither a folder nor a .zip file")
-    else:
-        with zipfile.ZipFile(path) as archive:
-            yield _pictures(path, _files_of_archive(archive))
-
-
-def _files_of_folder(path: Path) -> Iterator[File]:
-    for file in path.rglob("*"):
-        if file.is_file():
-            status = file.stat()
-            stamp = f"{status.st_size} {status.st_mtime_ns}"
-            yield File(file.relative_to(path).as_posix(), stamp, file.read_bytes)
-
-
-def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
-    for entry in archive.infolist():
-        if not entry.is_dir():
-            stamp = f"{entry.file_size} {entry.CRC}"
-            yield File(entry.filename, stamp, partial(archive.read, entry))
-
-
-def _pictures(path: Path, files: Iterator[File]) -> list[File]:
-    found = sorted((file for file in files if _is_picture(file.name)), key=lambda file: file.name)
-    if not found:
-        raise ValueError(f"path: {path} has no images; accepted: {', '.join(SUFFIXES)}")
-    return found
-
-
-def _is_picture(name: str) -> bool:
-    """Whether a name is a picture's, and not one that a file manager hides (``._a.png``)."""
-    parts = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts.parts)
-    return parts.suffix.lower() in SUFFIXES and not hidden
+def counted(path: Path, files: list[File]) -> Iterable[File]:
+    """The files one by one, with a bar that shows the progress if they are many."""
+    return tqdm(files, desc=path.name, unit="image", disable=quiet() or len(files) < MANY)

@@ -5,15 +5,20 @@ floor: 1
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-__all__ = ["SUFFIXES", "read_picture"]
+__all__ = ["SUFFIXES", "UnreadableError", "decoded", "read_picture"]
 
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class UnreadableError(ValueError):
+    """A picture file cannot be decoded."""
 
 
 def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
@@ -24,12 +29,7 @@ def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
     ValueError
         If the file cannot be decoded or its shorter side has fewer than ``size`` pixels.
     """
-    try:
-        with Image.open(BytesIO(content)) as opened:
-            image = _grey(ImageOps.exif_transpose(opened))
-    except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
-        reason = str(error) or type(error).__name__
-        raise ValueError(f"path: the image {name} cannot be read: {reason}") from error
+    image = decoded(name, content, _grey)
     side = min(image.size)
     if side < size:
         raise ValueError(
@@ -38,6 +38,24 @@ def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
     left, upper = (image.width - side) // 2, (image.height - side) // 2
     square = (left, upper, left + side, upper + side)
     return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=square))
+
+
+def decoded(
+    name: str, content: bytes, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Picture of a file, upright and converted.
+
+    Raises
+    ------
+    UnreadableError
+        If it cannot be decoded or converted.
+    """
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            return convert(ImageOps.exif_transpose(opened))
+    except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"path: the image {name} cannot be read: {reason}") from error
 
 
 def _grey(image: Image.Image) -> Image.Image:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from gahb.vectors import check_batch
 
-__all__ = ["draw_shuffled", "shuffle", "unshuffle"]
+__all__ = ["draw_shuffled", "read_shuffled", "shuffle", "unshuffle"]
 
 
 def draw_shuffled(
@@ -29,6 +30,18 @@ def draw_shuffled(
 ) -> Tensor:
     """Images that ``draw`` gives, shuffled: uint8 (len(indices), 1, size, size)."""
     return shuffle(draw(indices, size, subset, seed))
+
+
+def read_shuffled(
+    read: Callable[[Path, int | None, int, str, int], Tensor],
+    path: Path,
+    n: int | None,
+    size: int,
+    subset: str,
+    seed: int,
+) -> Tensor:
+    """Images that ``read`` finds at ``path``, shuffled: uint8 (n, 1, size, size)."""
+    return shuffle(read(path, n, size, subset, seed))
 
 
 def shuffle(x: Tensor) -> Tensor:
