@@ -1,0 +1,132 @@
+"""Bibliography and glossary: every source is listed once and named rightly, every word is told."""
+
+import ast
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from chapters import ROOT, listed_pages
+from pybtex.database import Entry, parse_file
+
+from gahb.similarity import VERDICTS
+
+BOOK = ROOT / "book"
+ENTRIES = dict(parse_file(str(BOOK / "references.bib")).entries)
+BIBLIOGRAPHY = (BOOK / "bibliography.md").read_text(encoding="utf-8")
+GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
+# Each list of the bibliography: the heading above it, and the keyword that chooses its entries.
+LISTS = re.findall(r'^## (.+)\n\n```\{bibliography\}\n.*\n:filter: .*"(\w+)"', BIBLIOGRAPHY, re.M)
+SECTIONS = {re.sub(r"[^a-z ]", "", heading.lower()).replace(" ", "-"): k for heading, k in LISTS}
+TERMS = re.findall(r"^(\S.*)\n  \S", GLOSSARY.split("```")[1], re.M)
+
+# [Kadkhodaie and Simoncelli (2020, 2021)](bibliography.md#diffusion-models-and-sampling)
+NAMED = re.compile(r"\[([^\]]+?),? \(?(\d{4}(?:, \d{4})*)\)?\]\(bibliography\.md#([\w-]+)\)")
+# .. [1] C. M. Stein. Estimation of the mean of a multivariate normal distribution. 1981.
+NUMBERED = re.compile(r"^ *\.\. \[\d+\] (.*?)(?=\n *\.\. \[|\n *\n|\Z)", re.M | re.S)
+
+
+class Source(NamedTuple):
+    """A source as it is named: by its first author and year, in a section of the bibliography."""
+
+    author: str
+    year: str
+    section: str
+
+
+def plain(text: str) -> str:
+    """Lower-case letters and figures alone, without accents."""
+    decomposed = unicodedata.normalize("NFKD", text.lower())
+    return re.sub(r"[^a-z0-9]", "", decomposed)
+
+
+def source(entry: Entry) -> Source:
+    person = entry.persons["author"][0]
+    author = plain("".join([*person.prelast_names, *person.last_names]))
+    return Source(author, entry.fields["year"], entry.fields["keywords"])
+
+
+def sources_named(text: str) -> list[Source]:
+    """Every source that a page names in a link to the bibliography."""
+    return [
+        Source(plain(re.split(r",| and | et al", authors)[0]), year, SECTIONS.get(section, section))
+        for authors, years, section in NAMED.findall(text)
+        for year in years.split(", ")
+    ]
+
+
+def package_references() -> list[str]:
+    """Every numbered reference of a docstring of the package."""
+    texts = [path.read_text(encoding="utf-8") for path in sorted((ROOT / "gahb").rglob("*.py"))]
+    documented = (ast.Module, ast.ClassDef, ast.FunctionDef)
+    nodes = [node for text in texts for node in ast.walk(ast.parse(text))]
+    docstrings = [ast.get_docstring(node) or "" for node in nodes if isinstance(node, documented)]
+    return [reference for told in docstrings for reference in NUMBERED.findall(told)]
+
+
+def is_of(reference: str, entry: Entry) -> bool:
+    """Whether a reference names an entry: author, year, and the title at least up to a subtitle."""
+    author, year, _ = source(entry)
+    text = plain(reference)
+    return author in text and year in text and plain(entry.fields["title"])[:30] in text
+
+
+@pytest.mark.parametrize("key", ENTRIES)
+def test_source_is_complete_and_named_by_author_and_year(key: str) -> None:
+    entry = ENTRIES[key]
+    assert {"title", "year", "keywords", "note"} <= set(entry.fields)
+    assert re.sub(r"\d+", "", key) == source(entry).author
+    assert key.endswith(entry.fields["year"])
+
+
+def test_every_source_is_listed_in_one_section() -> None:
+    assert len(SECTIONS) == BIBLIOGRAPHY.count("{bibliography}")
+    assert Counter(SECTIONS.values()).most_common(1)[0][1] == 1
+    assert {entry.fields["keywords"] for entry in ENTRIES.values()} == set(SECTIONS.values())
+
+
+def test_no_source_is_there_twice() -> None:
+    titles = Counter(plain(entry.fields["title"]) for entry in ENTRIES.values())
+    assert [title for title, count in titles.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("page", listed_pages(), ids=lambda page: page.stem)
+def test_sources_that_a_page_names_are_in_the_section_that_it_links_to(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert text.count("](bibliography.md#") == len(NAMED.findall(text)), "name author and year"
+    listed = {source(entry) for entry in ENTRIES.values()}
+    assert [named for named in sources_named(text) if named not in listed] == []
+
+
+def test_sources_that_the_package_names_are_in_the_bibliography() -> None:
+    references = package_references()
+    assert references, "the package names no source"
+    known = ENTRIES.values()
+    assert [text for text in references if not any(is_of(text, entry) for entry in known)] == []
+
+
+def test_terms_are_in_alphabetical_order() -> None:
+    assert len(TERMS) > 30
+    assert sorted(TERMS, key=str.casefold) == TERMS
+
+
+def test_words_of_the_notation_are_in_the_glossary() -> None:
+    notation = (BOOK / "notation.md").read_text(encoding="utf-8")
+    words = re.findall(r"^\| ([\w -]+) \|", notation.split("## Words")[1], re.M)[1:]
+    assert words
+    missing = [word for word in words if not any(word.endswith(term) for term in TERMS)]
+    assert missing == []
+
+
+def test_verdicts_are_in_the_glossary() -> None:
+    assert set(VERDICTS) <= set(TERMS)
+
+
+def test_directives_are_on_pages_without_code() -> None:
+    """Colab shows a page with code as plain Markdown, where a role or a directive is raw text."""
+    for page in listed_pages():
+        text = page.read_text(encoding="utf-8")
+        if "{code-cell}" in text:
+            assert re.findall(r"\{(?:cite|term|glossary|bibliography)[:\w]*\}", text) == []
