@@ -118,7 +118,7 @@ def test_a_truncated_picture_is_named_and_left_out(celeba, tmp_path):
     damaged.write_bytes(content[: len(content) // 2])
     with pytest.warns(UserWarning, match=r"^path: left out \S*000500\.jpg cannot be read: .*trunc"):
         found = subsets(copy)
-    assert len(torch.cat(list(found.values())).flatten(1).unique(dim=0)) == COUNT - 1
+    assert [len(x) for x in found.values()] == [449, 450, 100]
     subsets(copy)  # from the cache, without a warning
     (copy / "img_align_celeba" / "000700.jpg").unlink()
     (copy / "img_align_celeba" / "000700.jpg").write_bytes(b"")
