@@ -51,6 +51,14 @@ sync: $(READY) ## check that every .ipynb is what its .md gives
 notebooks: $(READY) ## regenerate every .ipynb from its .md and store its checked outputs
 	$(BIN)/python tools/notebooks.py $(CHAPTERS)
 
+.PHONY: opening
+opening: $(READY) ## give every chapter the first cell, which sets a Colab runtime up
+	$(BIN)/python tools/opening.py
+
+.PHONY: repository
+repository: $(READY) ## change the repository's address everywhere: make repository URL=https://...
+	$(BIN)/python tools/opening.py --url "$(URL)"
+
 .PHONY: serve
 serve: book ## render the book and show it at http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)

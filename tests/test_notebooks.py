@@ -13,6 +13,7 @@ from chapters import ROOT, chapters, listed_pages, read_source
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_rules import problems
+from opening import opening, repository
 
 PYTHON_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 CHECKED = "# NBVAL_CHECK_OUTPUT\n"
@@ -101,6 +102,14 @@ def test_jupytext_itself_changes_nothing(source: Path) -> None:
 @pytest.mark.parametrize("source", chapters(), ids=named)
 def test_chapter_checks_at_least_one_number(source: Path) -> None:
     assert any(map(notebooks.is_checked, _code_cells(read_source(source))))
+
+
+@pytest.mark.parametrize("source", chapters(), ids=named)
+def test_chapter_begins_with_the_set_up_for_colab(source: Path) -> None:
+    first, *others = _code_cells(read_source(source))
+    assert first.source == opening(repository()), "run: make opening"
+    assert first.metadata["tags"] == ["remove-cell"]
+    assert [cell.source for cell in others if "google.colab" in cell.source] == []
 
 
 def test_every_cell_is_collected() -> None:

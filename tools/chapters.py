@@ -35,6 +35,7 @@ def read_source(source: Path) -> NotebookNode:
         seen[text] += 1
     # What is left of the header once read is what `jupytext --to ipynb` keeps of it.
     notebook.metadata.get("jupytext", {}).pop("text_representation", None)
+    notebook.metadata["accelerator"] = "GPU"  # Colab's button then starts a runtime that has one
     return notebook
 
 

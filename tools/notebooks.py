@@ -15,6 +15,7 @@ from chapters import ROOT, chapters, read_source
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from notebook_rules import is_checked, problems
+from opening import put_first, repository
 
 SECONDS_PER_CELL = 300
 
@@ -90,6 +91,7 @@ def main() -> None:
         parser.error(f"chapters: {', '.join(unknown)}: not a chapter of _toc.yml that holds code")
     if not arguments.check:
         for source in sources:
+            put_first(source, repository())
             print(f"executing {source.relative_to(ROOT)}", flush=True)
             write(source)
     if wrong := [line for source in sources for line in amiss(source)]:
