@@ -5,7 +5,7 @@ floor: 1
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import torch
@@ -41,10 +41,16 @@ def check_number(argument: str, value: Any, low: float, high: float = float("inf
 
 
 def check_images(
-    argument: str, x: Any, channels: int | None = None, *, finite: bool = True
+    argument: str,
+    x: Any,
+    channels: int | None = None,
+    *,
+    size: Sequence[int] | None = None,
+    finite: bool = True,
 ) -> None:
     """Raise unless ``x`` is a non-empty, finite floating-point batch of shape (n, C, H, W).
 
+    ``channels`` fixes C, and ``size`` all of (C, H, W), where a denoiser fits one size only.
     ``finite=False`` leaves the values unread: on the ``meta`` device there are none, and inside
     ``torch.func`` transforms they cannot steer the program.
     """
@@ -57,5 +63,8 @@ def check_images(
         raise TypeError(f"{argument}: dtype {x.dtype} is not {accepted}; divide uint8 by 255")
     if channels is not None and x.shape[1] != channels:
         raise ValueError(f"{argument}: {x.shape[1]} channels where {channels} are accepted")
+    if size is not None and x.shape[1:] != torch.Size(size):
+        fitting = ", ".join(str(side) for side in size)
+        raise ValueError(f"{argument}: shape {tuple(x.shape)} is not the accepted (n, {fitting})")
     if finite and not x.is_meta and not torch.isfinite(x).all():
         raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")

@@ -4,5 +4,7 @@ floor: 2
 """
 
 from gahb.optimal.empirical import EmpiricalBayes
+from gahb.optimal.gaussian import Gaussian
+from gahb.optimal.mixture import GaussianMixture
 
-__all__ = ["EmpiricalBayes"]
+__all__ = ["EmpiricalBayes", "Gaussian", "GaussianMixture"]

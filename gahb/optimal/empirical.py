@@ -87,11 +87,8 @@ class EmpiricalBayes(NonBlindDenoiser):
         The term -||y||^2 / (2 sigma^2) is common to all images and left out. What remains reaches
         10^8 at small noise while differences of order 1 decide, hence float64.
         """
-        check_images("y", y, finite=False)
+        check_images("y", y, size=self.images.shape[1:], finite=False)
         variance = self.noise_levels(len(y)).to(y.device)[:, None] ** 2
-        if y.shape[1:] != self.images.shape[1:]:
-            accepted = ", ".join(str(side) for side in self.images.shape[1:])
-            raise ValueError(f"y: shape {tuple(y.shape)} is not the accepted (m, {accepted})")
         noisy = y.flatten(1).double()
         for stored in self.images.split(self.block):
             images = stored.flatten(1).double()
