@@ -11,7 +11,7 @@ from torch import Tensor
 from gahb.bandlets import wavelet_basis
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve
-from gahb.optimal.oracle import OracleBasis
+from gahb.optimal import OracleBasis
 
 SIDE = 8
 
