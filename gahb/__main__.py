@@ -1,4 +1,4 @@
-"""The command line: ``python -m gahb list | show | train | sweep | verify | variance``.
+"""The command line: ``python -m gahb list | show | plan | train | sweep | verify | variance``.
 
 floor: 6
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gahb import artifacts, recipes, settings
+from gahb import artifacts, costs, recipes, settings
 from gahb.measurements import measure_variance
 from gahb.similarity import median
 from gahb.sweep import sweep
@@ -54,6 +54,15 @@ def parser() -> argparse.ArgumentParser:
     command("list", run_list, "list the recipes of an edition, and what has been trained")
     show = command("show", run_show, "print a recipe, and the manifest of its training")
     show.add_argument("name", metavar="NAME")
+    planning = command("plan", run_plan, "compute what the trainings of an edition would cost")
+    planning.add_argument("planned", choices=settings.EDITIONS, metavar="EDITION")
+    planning.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
+    planning.add_argument(
+        "--utilisation",
+        type=float,
+        default=costs.UTILISATION,
+        help=f"share of a processor's peak speed (default: {costs.UTILISATION})",
+    )
     training = command("train", run_train, "train recipes, or go on with interrupted trainings")
     training.add_argument("names", nargs="+", metavar="NAME")
     training.add_argument("--again", action="store_true", help="forget what was trained before")
@@ -96,6 +105,12 @@ def run_show(options: argparse.Namespace) -> int:
     recipe = recipes.get(options.name)
     shown = {"recipe": recipe.as_dict(), "hash": recipe.hash}
     print(json.dumps(read_manifest(folder_of(recipe)) or shown, indent=2))
+    return 0
+
+
+def run_plan(options: argparse.Namespace) -> int:
+    """One line a recipe: operations, memory, and hours on four graphics processors."""
+    print(costs.plan(recipes.find(options.pattern, options.planned), options.utilisation))
     return 0
 
 
