@@ -23,6 +23,7 @@ from gahb.sampling import Samples, sample
 from gahb.settings import edition
 from gahb.similarity import closest, cosine_similarity, distance_ratio, verdicts
 from gahb.training import Recipe, train
+from gahb.wrapped import wrap
 
 __all__ = [
     "BFCNN",
@@ -58,4 +59,5 @@ __all__ = [
     "variance",
     "verdicts",
     "verify",
+    "wrap",
 ]

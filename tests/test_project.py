@@ -38,6 +38,9 @@ def by_name(stated: list[str]) -> dict[str, Requirement]:
     return {canonicalize_name(Requirement(line).name): Requirement(line) for line in stated}
 
 
+ASKED = by_name(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["diffusers"])
+
+
 def locked_versions() -> dict[str, str]:
     lock = requirements("requirements.lock")
     return {name: str(pin.specifier).removeprefix("==") for name, pin in lock.items()}
@@ -51,7 +54,7 @@ def test_lock_pins_everything_exactly_and_torch_first() -> None:
 
 @pytest.mark.parametrize(
     "stated",
-    [requirements("requirements.txt"), by_name(PROJECT["dependencies"])],
+    [requirements("requirements.txt"), ASKED],
     ids=["requirements.txt", "pyproject.toml"],
 )
 def test_lock_satisfies(stated: dict[str, Requirement]) -> None:
@@ -63,14 +66,13 @@ def test_lock_satisfies(stated: dict[str, Requirement]) -> None:
 
 def test_package_asks_for_no_more_than_the_book_does() -> None:
     stated = requirements("requirements.txt")
-    assert {n for n in by_name(PROJECT["dependencies"]) if n not in stated} == set()
+    assert {n for n in ASKED if n not in stated} == set()
 
 
 def test_package_upgrades_nothing_on_colab() -> None:
-    asked = by_name(PROJECT["dependencies"])
     for name, version in COLAB.items():
-        assert asked[name].specifier.contains(version), name
-    operators = {s.operator for requirement in asked.values() for s in requirement.specifier}
+        assert ASKED[name].specifier.contains(version), name
+    operators = {s.operator for requirement in ASKED.values() for s in requirement.specifier}
     assert operators == {">="}, "lower bounds only"
 
 

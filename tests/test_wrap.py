@@ -1,0 +1,381 @@
+"""Wrapped denoisers against exact ones, in every convention, and real networks of diffusers."""
+
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from diffusers import DDPMScheduler, EulerDiscreteScheduler, UNet2DModel
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+from gahb.denoiser import Denoiser
+from gahb.metrics import psnr_curve, sigma_from_psnr
+from gahb.networks import UNet
+from gahb.sampling import sample
+from gahb.wrapped import KINDS, wrap
+
+SIDE = 8
+LEVELS = [0.006, 0.05, 0.1, 0.4321, 1.0, 30.0]  # most of them between the steps of the schedule
+RANGES = [(-1.0, 1.0), (0.0, 1.0), (0.0, 255.0)]
+
+MEAN = torch.rand(1, SIDE, SIDE, generator=torch.Generator().manual_seed(0)).double()
+VARIANCE = 0.01 + 0.1 * MEAN.flip(1).square()
+
+
+def posterior_mean(y: Tensor, sigma: Tensor | float, data_range=(0.0, 1.0)) -> Tensor:
+    """E[x | y] for independent Gaussian pixels, on any range of grey levels."""
+    low, span = data_range[0], data_range[1] - data_range[0]
+    mean, variance = low + span * MEAN, span**2 * VARIANCE
+    noise = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1, 1, 1, 1) ** 2
+    return mean + variance / (variance + noise) * (y - mean)
+
+
+def noisy(sigma: float | Tensor, n: int = 3) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    x = MEAN + VARIANCE.sqrt() * torch.randn(n, 1, SIDE, SIDE, generator=generator)
+    z = torch.randn(x.shape, generator=generator)
+    return x + torch.as_tensor(sigma).reshape(-1, 1, 1, 1) * z
+
+
+class ExactUNet:
+    """The exact network for Gaussian pixels, called and answering as those of diffusers do."""
+
+    def __init__(self, scheduler, data_range=(-1.0, 1.0)) -> None:
+        self.euler = EulerDiscreteScheduler.from_config(scheduler.config)
+        self.prediction, self.data_range = scheduler.config.prediction_type, data_range
+
+    def level(self, t: Tensor) -> Tensor:
+        """Noise level s of time steps, by the inverse of what diffusers does with it."""
+        log_levels = self._log_levels()
+        steps = np.arange(len(log_levels))
+        return torch.from_numpy(np.exp(np.interp(t.numpy(), steps, log_levels)))
+
+    def time(self, sigma: float) -> float:
+        """Time step of a noise level, by diffusers itself."""
+        return float(self.euler._sigma_to_t(np.array(sigma), self._log_levels()))
+
+    def _log_levels(self) -> np.ndarray:
+        alphas = self.euler.alphas_cumprod.double().numpy()
+        return np.log(((1 - alphas) / alphas) ** 0.5)
+
+    def __call__(self, u: Tensor, t: Tensor) -> SimpleNamespace:
+        s = self.level(t)[:, None, None, None]
+        alpha = 1 / (1 + s**2)
+        x = posterior_mean(u / alpha.sqrt(), s, self.data_range)
+        z = (u - alpha.sqrt() * x) / (1 - alpha).sqrt()
+        v = alpha.sqrt() * z - (1 - alpha).sqrt() * x
+        answers = {"epsilon": z, "sample": x, "v_prediction": v}
+        return SimpleNamespace(sample=answers[self.prediction])
+
+
+def tiny_unet(**changes) -> UNet2DModel:
+    torch.manual_seed(0)
+    arguments = {
+        "sample_size": 16,
+        "in_channels": 1,
+        "out_channels": 1,
+        "block_out_channels": (8, 16),
+        "layers_per_block": 1,
+        "norm_num_groups": 4,
+        "attention_head_dim": 8,
+        "down_block_types": ("DownBlock2D", "AttnDownBlock2D"),
+        "up_block_types": ("AttnUpBlock2D", "UpBlock2D"),
+    }
+    return UNet2DModel(**{**arguments, **changes})
+
+
+@pytest.fixture
+def unet() -> UNet2DModel:
+    return tiny_unet()
+
+
+# --- exact denoisers, whatever the convention ---
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+@pytest.mark.parametrize("data_range", RANGES)
+def test_network_that_is_told_the_noise_level(sigma, data_range) -> None:
+    f = wrap(lambda u, s: posterior_mean(u, s, data_range), "sigma", data_range=data_range)
+    y = noisy(sigma)
+    torch.testing.assert_close(f.at(sigma)(y), posterior_mean(y, sigma), rtol=0, atol=1e-8)
+
+
+@pytest.mark.parametrize("sigma", LEVELS)
+@pytest.mark.parametrize("data_range", RANGES)
+def test_blind_networks(sigma, data_range) -> None:
+    def network(u: Tensor) -> Tensor:
+        return posterior_mean(u, sigma * (data_range[1] - data_range[0]), data_range)
+
+    y = noisy(sigma)
+    for kind, model in (("blind", network), ("residual", lambda u: u - network(u))):
+        f = wrap(model, kind, data_range=data_range)
+        torch.testing.assert_close(f(y), posterior_mean(y, sigma), rtol=0, atol=1e-8)
+        assert f.at(0.3) is f
+
+
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_networks_of_diffusers(prediction, schedule) -> None:
+    scheduler = DDPMScheduler(beta_schedule=schedule, prediction_type=prediction)
+    for data_range in RANGES[:2]:
+        exact = ExactUNet(scheduler, data_range)
+        f = wrap(exact, "diffusers", scheduler=scheduler, data_range=data_range)
+        for sigma in (0.05, 0.1, 0.4321, 1.0, 5.0):
+            y = noisy(sigma)
+            torch.testing.assert_close(f.at(sigma)(y), posterior_mean(y, sigma), rtol=0, atol=1e-4)
+
+
+def test_time_is_that_of_diffusers_between_its_steps_too() -> None:
+    scheduler = DDPMScheduler(num_train_timesteps=50)
+    seen = []
+
+    def network(u: Tensor, t: Tensor) -> SimpleNamespace:
+        seen.append(t)
+        return SimpleNamespace(sample=u)
+
+    f = wrap(network, "diffusers", scheduler=scheduler)
+    exact = ExactUNet(scheduler)
+    levels = torch.tensor([0.006, 0.01, 0.02, 0.05, 0.1, 0.2])
+    f.at(levels)(noisy(levels, 6))
+    f.at(0.02)(noisy(0.02, 2))
+    expected = torch.tensor([exact.time(2 * float(sigma)) for sigma in levels])
+    assert len(set(expected.frac().tolist())) > 3
+    torch.testing.assert_close(seen[0], expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(seen[1], expected[[2, 2]], rtol=0, atol=1e-4)
+
+
+def test_each_image_has_its_own_noise_level() -> None:
+    scheduler = DDPMScheduler()
+    levels = torch.tensor([0.05, 0.3, 1.0])
+    y = noisy(levels)
+    told = wrap(lambda u, s: posterior_mean(u, s, (-1, 1)), "sigma")
+    scheduled = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler)
+    for f in (told, scheduled):
+        expected = posterior_mean(y, levels)
+        torch.testing.assert_close(f.at(levels)(y), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(f.at(0.3)(y[1:2]), expected[1:2], rtol=0, atol=1e-4)
+
+
+def test_score_is_that_of_the_noisy_density() -> None:
+    f = wrap(lambda u, s: posterior_mean(u, s, (-1, 1)), "sigma")
+    y = noisy(0.2)
+    torch.testing.assert_close(f.score(y, 0.2), -(y - MEAN) / (VARIANCE + 0.2**2))
+
+
+def test_common_ranges_are_the_defaults() -> None:
+    for kind, (low, high) in KINDS.items():
+        seen = []
+
+        def network(u: Tensor, *_: Tensor, seen: list[Tensor] = seen) -> Tensor:
+            seen.append(u)
+            return u
+
+        f = wrap(network, kind, scheduler=DDPMScheduler() if kind == "diffusers" else None)
+        shrunk = math.sqrt(1 + 0.2**2) if kind == "diffusers" else 1
+        f.at(0.1)(torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2))
+        assert seen[0][0, 0, 0].tolist() == pytest.approx([low / shrunk, high / shrunk])
+
+
+# --- where trained denoisers go ---
+
+
+def test_curve_and_samples_are_those_of_the_exact_denoiser() -> None:
+    """Through the wrapping of diffusers, all that is measured stays as it is."""
+    scheduler = DDPMScheduler()
+    f = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler)
+    x = noisy(0.0, 8).float().clamp(0, 1)
+    curve = psnr_curve(f, x, range(0, 41, 10))
+    plain = wrap(lambda u, s: posterior_mean(u, s), "sigma", data_range=(0, 1))
+    torch.testing.assert_close(
+        curve.per_image, psnr_curve(plain, x, range(0, 41, 10)).per_image, rtol=0, atol=0.01
+    )
+    drawn = [sample(g, 4, SIDE, seed=0).images for g in (f, plain)]
+    torch.testing.assert_close(drawn[0], drawn[1], rtol=0, atol=1e-3)
+
+
+def test_residual_network_is_the_denoiser_of_this_package() -> None:
+    network = UNet(blocks=1, width=8)
+    y = torch.rand(2, 1, 16, 16)
+    assert torch.equal(wrap(network, "residual")(y), Denoiser(network)(y))
+
+
+def test_network_of_diffusers_is_measured_and_sampled(unet) -> None:
+    f = wrap(unet, "diffusers", scheduler=DDPMScheduler())
+    x = torch.rand(4, 1, 16, 16)
+    curve = psnr_curve(f, x, [0, 20, 40])
+    assert curve.output_psnr.isfinite().all()
+    drawn = sample(f, 3, 16, seed=0, sigma_end=0.25)
+    assert drawn.steps.min() > 0
+    assert drawn.images.isfinite().all()
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "sample", "v_prediction"])
+def test_estimates_are_differentiable(unet, prediction) -> None:
+    """Many rows of the Jacobian at a time, against differences along a direction."""
+    scheduler = DDPMScheduler(prediction_type=prediction)
+    f = wrap(unet, "diffusers", scheduler=scheduler).at(0.1)
+    y, direction = torch.rand(2, 1, 1, 16, 16)
+    step = 1e-2
+    along = (f(y + step * direction) - f(y - step * direction)) / (2 * step)
+    chosen = torch.eye(256)[::16].view(16, 1, 1, 16, 16)
+    # Elsewhere, torch warns that it takes attention row by row.
+    with sdpa_kernel(SDPBackend.MATH):
+        rows = torch.func.vmap(torch.func.vjp(f, y)[1])(chosen)[0]
+    products = (rows * direction).flatten(1).sum(1)
+    torch.testing.assert_close(products, along.flatten()[::16], rtol=0.01, atol=1e-3)
+
+
+# --- the network stays as it was ---
+
+
+def test_network_is_in_evaluation_mode_and_otherwise_untouched(unet) -> None:
+    unet.train()
+    unet.conv_in.requires_grad_(False)
+    before = {name: value.clone() for name, value in unet.state_dict().items()}
+    f = wrap(unet, "diffusers", scheduler=DDPMScheduler())
+    f.train()
+    assert not any(module.training for module in unet.modules())
+    f.at(0.1)(torch.rand(1, 1, 16, 16)).sum().backward()
+    frozen = [name for name, p in unet.named_parameters() if not p.requires_grad]
+    assert frozen == ["conv_in.weight", "conv_in.bias"]
+    assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_network_computes_in_its_own_precision(unet, dtype) -> None:
+    y = torch.rand(2, 1, 16, 16)
+    scheduler = DDPMScheduler()
+    expected = wrap(unet, "diffusers", scheduler=scheduler).at(0.1)(y)
+    estimate = wrap(tiny_unet().to(dtype), "diffusers", scheduler=scheduler).at(0.1)(y)
+    assert estimate.dtype == torch.float32
+    torch.testing.assert_close(estimate, expected, rtol=0, atol=0.02)
+
+
+def test_noise_level_is_told_in_the_precision_of_the_network() -> None:
+    class Network(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = nn.Parameter(torch.ones((), dtype=torch.float16))
+
+        def forward(self, u: Tensor, sigma: Tensor) -> Tensor:
+            assert u.dtype == sigma.dtype == torch.float16
+            return self.scale * u
+
+    y = torch.rand(1, 1, 4, 4)
+    torch.testing.assert_close(wrap(Network(), "sigma").at(0.1)(y), y, rtol=0, atol=1e-3)
+
+
+# --- noise levels that are not taken ---
+
+
+def test_range_of_noise_levels_is_that_of_the_schedule() -> None:
+    scheduler = DDPMScheduler()
+    f = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler)
+    alphas = scheduler.alphas_cumprod.double()
+    low, high = (float((1 / alphas[i] - 1).sqrt() / 2) for i in (0, -1))
+    for sigma in (low, high, torch.tensor([low, high])):
+        f.at(sigma)
+    for sigma in (0.99 * low, 1.01 * high, torch.tensor([0.1, 100.0])):
+        with pytest.raises(ValueError, match=r"^sigma: [\d.]+ is not .* in \[0.005\d*, 78.\d+\]$"):
+            f.at(sigma)
+    wider = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler, data_range=(0, 1))
+    wider.at(1.9 * high)
+
+
+def test_a_step_without_signal_is_left_out() -> None:
+    scheduler = DDPMScheduler(rescale_betas_zero_snr=True, prediction_type="v_prediction")
+    assert scheduler.alphas_cumprod[-1] == 0
+    f = wrap(ExactUNet(DDPMScheduler()), "diffusers", scheduler=scheduler)
+    with pytest.raises(ValueError, match=r"^sigma: 1000000.0 is not a finite number in"):
+        f.at(1e6)
+
+
+def test_limits_that_a_network_states_are_kept() -> None:
+    network = nn.Module()
+    network.forward = lambda u, sigma: u
+    network.sigma_min, network.sigma_max = 0.02, torch.tensor(80.0)
+    f = wrap(network, "sigma")
+    f.at(0.01), f.at(40.0)
+    for sigma in (0.009, 41.0):
+        with pytest.raises(ValueError, match=r"^sigma: .* accepted|^sigma: .* in \["):
+            f.at(sigma)
+
+
+@pytest.mark.parametrize(
+    ("sigma", "message"),
+    [
+        (0.0, r"^sigma: 0.0 is not a finite number in \[1.17549e-38, inf\]$"),
+        (math.nan, "^sigma: nan is not"),
+        (torch.ones(1, 1), r"^sigma: torch.float32 of shape \(1, 1\) is not a number or"),
+        (torch.tensor([1]), "^sigma: torch.int64 of shape"),
+    ],
+)
+def test_noise_levels_that_are_none(sigma, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        wrap(lambda u, s: u, "sigma").at(sigma)
+
+
+def test_noise_level_must_be_given_and_fit() -> None:
+    f = wrap(lambda u, s: u, "sigma")
+    f.at(0.1)
+    with pytest.raises(ValueError, match=r"^sigma: not given; accepted: f.at\(sigma\)\(y\)"):
+        f(noisy(0.1))
+    with pytest.raises(ValueError, match=r"^sigma: 2 noise levels for 3 noisy images$"):
+        f.at(torch.tensor([0.1, 0.2]))(noisy(0.1))
+
+
+# --- bad arguments ---
+
+
+@pytest.mark.parametrize(
+    ("model", "arguments", "error", "message"),
+    [
+        (1, {"kind": "blind"}, TypeError, "^model: int is not callable$"),
+        (abs, {"kind": "edm"}, ValueError, "^kind: 'edm' is unknown; accepted: blind, residual"),
+        (abs, {"kind": "blind", "scheduler": 1}, ValueError, "^scheduler: the kind 'blind' takes"),
+        (abs, {"kind": "diffusers"}, TypeError, "^scheduler: NoneType is none"),
+        (abs, {"kind": "blind", "data_range": 1.0}, TypeError, "^data_range: 1.0 is not two"),
+        (abs, {"kind": "blind", "data_range": (1, 0)}, ValueError, "^data_range: .* low below"),
+        (abs, {"kind": "blind", "data_range": (0, math.nan)}, ValueError, "^data_range: nan"),
+        (abs, {"kind": "blind", "data_range": (-math.inf, 1)}, ValueError, "^data_range: "),
+    ],
+)
+def test_bad_arguments(model, arguments, error, message) -> None:
+    with pytest.raises(error, match=message):
+        wrap(model, **arguments)
+
+
+def test_schedules_and_embeddings_that_are_not_known() -> None:
+    flow = SimpleNamespace(config=SimpleNamespace(prediction_type="flow"))
+    with pytest.raises(TypeError, match=r"^scheduler: SimpleNamespace .* such as DDPMScheduler$"):
+        wrap(abs, "diffusers", scheduler=flow)
+    flow.alphas_cumprod = torch.linspace(0.99, 0.01, 10)
+    with pytest.raises(ValueError, match=r"^scheduler: prediction_type: 'flow' is unknown"):
+        wrap(abs, "diffusers", scheduler=flow)
+    learned = tiny_unet(time_embedding_type="learned", num_train_timesteps=10)
+    with pytest.raises(ValueError, match=r"^model: time_embedding_type: 'learned' is unknown"):
+        wrap(learned, "diffusers", scheduler=DDPMScheduler(num_train_timesteps=10))
+
+
+@pytest.mark.parametrize("answer", [lambda u: u[:1], lambda u: None])
+def test_what_a_network_gives_must_be_images(answer) -> None:
+    with pytest.raises(ValueError, match=r"^model: gives .* for images of shape"):
+        wrap(answer, "blind")(noisy(0.1))
+
+
+def test_input_must_be_images() -> None:
+    with pytest.raises(ValueError, match=r"^y: shape"):
+        wrap(abs, "blind")(torch.rand(8, 8))
+
+
+def test_levels_are_those_of_the_curve() -> None:
+    told = []
+
+    def network(u: Tensor, sigma: Tensor) -> Tensor:
+        told.append(sigma.tolist())
+        return u
+
+    psnr_curve(wrap(network, "sigma"), torch.rand(2, 1, 8, 8), [0, 20])
+    assert told == [pytest.approx(2 * [2 * sigma_from_psnr(level)]) for level in (0, 20)]
