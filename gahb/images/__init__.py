@@ -3,7 +3,8 @@
 floor: 1
 """
 
+from gahb.images.calpha import calpha_images
 from gahb.images.duplicates import remove_duplicates
 from gahb.images.load import CLASSES, load, pick
 
-__all__ = ["CLASSES", "load", "pick", "remove_duplicates"]
+__all__ = ["CLASSES", "calpha_images", "load", "pick", "remove_duplicates"]
