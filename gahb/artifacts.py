@@ -7,6 +7,7 @@ from typing import Any
 
 from gahb import recipes, settings, training
 from gahb.denoiser import Denoiser
+from gahb.released import released_network
 from gahb.training import Recipe, train
 from gahb.training.monitor import FINAL_IMAGES, measured
 from gahb.training.record import (
@@ -29,7 +30,9 @@ def load(name: str, edition: str | None = None) -> Denoiser:
     """The trained denoiser of a recipe.
 
     The laptop edition ships its weights. The others train them where they are missing: the smoke
-    edition in seconds, the colab and paper editions on the GPU that they are meant for.
+    edition in seconds, the colab and paper editions on the GPU that they are meant for. In the
+    paper edition the released checkpoint of the recipe, if the folder ``GAHB_RELEASED`` has one,
+    takes the place of the training.
 
     Parameters
     ----------
@@ -47,6 +50,8 @@ def load(name: str, edition: str | None = None) -> Denoiser:
         In the laptop edition, if the weights are missing: the line says how to make them.
     """
     recipe = recipes.get(name, edition)
+    if network := released_network(recipe):
+        return Denoiser(network)
     if recipe.edition != "laptop":
         return train(recipe)
     require(recipe)

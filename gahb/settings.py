@@ -22,6 +22,7 @@ __all__ = [
     "data_folder",
     "edition",
     "quiet",
+    "released_folder",
     "written_whole",
 ]
 
@@ -62,6 +63,12 @@ def cache_folder() -> Path:
 def data_folder() -> Path:
     """Folder of data sets that were downloaded (``GAHB_DATA``, default ``data`` in the cache)."""
     return Path(os.environ.get("GAHB_DATA") or cache_folder() / "data")
+
+
+def released_folder() -> Path | None:
+    """Folder of the checkpoints that the paper's authors released (``GAHB_RELEASED``), if any."""
+    chosen = os.environ.get("GAHB_RELEASED")
+    return Path(chosen) if chosen else None
 
 
 def quiet() -> bool:
