@@ -19,6 +19,7 @@ from gahb.metrics import (
     train_test_gap,
 )
 from gahb.networks import BFCNN, UNet
+from gahb.report import Report, memorization_report
 from gahb.sampling import Samples, sample
 from gahb.settings import edition
 from gahb.similarity import closest, cosine_similarity, distance_ratio, verdicts
@@ -31,6 +32,7 @@ __all__ = [
     "Denoiser",
     "PsnrCurve",
     "Recipe",
+    "Report",
     "Samples",
     "UNet",
     "Variance",
@@ -43,6 +45,7 @@ __all__ = [
     "figures",
     "images",
     "load",
+    "memorization_report",
     "networks",
     "optimal",
     "psnr",

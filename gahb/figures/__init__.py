@@ -5,6 +5,7 @@ floor: 5
 
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.images import image_grid
+from gahb.figures.report import report_curves, report_images, report_similarities
 from gahb.figures.similarity import drawn_from_one_noise, similarity_histograms
 from gahb.figures.sizes import estimates_against_n
 from gahb.figures.style import colours, count_label, panels, style
@@ -21,6 +22,9 @@ __all__ = [
     "image_grid",
     "panels",
     "psnr_curves",
+    "report_curves",
+    "report_images",
+    "report_similarities",
     "similarity_histograms",
     "style",
 ]

@@ -1,0 +1,233 @@
+"""The report on two denoisers: what it compares, what it concludes, and which sets it refuses."""
+
+from dataclasses import replace
+
+import matplotlib.pyplot as plt
+import pytest
+import torch
+from torch import Tensor
+
+from gahb.figures.report import report_curves, report_images, report_similarities
+from gahb.metrics import psnr_curve, train_test_gap
+from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.report import Report, memorization_report
+from gahb.sampling import sample
+from gahb.similarity import VERDICTS, closest, cosine_similarity, verdicts
+
+N, SIDE = 6, 8
+VARIANCE = 0.02
+
+
+def images(n: int, seed: int, channels: int = 1) -> Tensor:
+    """Independent Gaussian pixels around grey, and as good as never beyond black and white."""
+    generator = torch.Generator().manual_seed(seed)
+    z = torch.randn(n, channels, SIDE, SIDE, generator=generator)
+    return (0.5 + VARIANCE**0.5 * z).clamp(0, 1)
+
+
+def exact() -> Gaussian:
+    """The denoiser that knows the density of the images, rather than some of them."""
+    mean = torch.full((1, SIDE, SIDE), 0.5)
+    return Gaussian(mean, VARIANCE * torch.eye(mean.numel()))
+
+
+def memorizers(count: int = N, **sets) -> Report:
+    train = images(count, 1), images(count, 2)
+    return memorization_report(*(EmpiricalBayes(x) for x in train), *train, samples=12, **sets)
+
+
+@pytest.fixture(scope="module")
+def memorized() -> Report:
+    return memorizers(test=images(40, 3))
+
+
+@pytest.fixture(scope="module")
+def generalised() -> Report:
+    return memorization_report(exact(), exact(), images(100, 1), images(100, 2), samples=48)
+
+
+# --- what it concludes ---
+
+
+def test_exact_memorizers_memorize(memorized) -> None:
+    assert memorized.verdict == "memorized"
+    for side in (memorized.a, memorized.b):
+        assert side.verdicts.labels == ("memorized",) * 12
+        assert side.verdicts.to_train.min() > 0.99
+        assert side.gap.max_abs > 50
+    assert memorized.between.median() < 0.5
+    assert memorized.nearer == "training set"
+
+
+def test_what_knows_the_density_draws_new_images(generalised) -> None:
+    assert generalised.verdict == "new"
+    for side in (generalised.a, generalised.b):
+        assert side.verdicts.fractions["new"].value > 0.8
+        assert side.verdicts.to_train.median() < 0.5
+        assert (side.gap.low < 0.1).all() and (side.gap.high > -0.1).all()
+    assert generalised.between.min() > 0.99
+    assert generalised.nearer == "other denoiser"
+
+
+def test_a_single_training_image_each() -> None:
+    report = memorizers(count=1)
+    assert report.verdict == "memorized"
+    assert "undefined for N = 1" in str(report)
+    assert "nan" not in str(report).replace("[nan, nan]", "")
+
+
+def test_medians_that_cannot_be_told_apart_leave_it_undecided(memorized) -> None:
+    alike = replace(memorized, between=memorized.to_train[:12])
+    assert alike.nearer == "undecided"
+
+
+# --- what it compares ---
+
+
+def test_it_compares_samples_from_the_same_noise() -> None:
+    train = images(N, 1), images(N, 2)
+    models = [EmpiricalBayes(x) for x in train]
+    test = images(40, 3)
+    options = {"sigma_0": 0.8, "sigma_end": 0.1}
+    levels = [5, 15, 25]
+    report = memorization_report(
+        *models, *train, test, samples=5, seed=7, input_psnr=levels, **options
+    )
+    drawn = [sample(f, 5, SIDE, 7, **options).images for f in models]
+    torch.testing.assert_close(report.between, cosine_similarity(*drawn))
+    pairs = zip((report.a, report.b), models, drawn, train, reversed(train), strict=True)
+    for side, f, x, own, other in pairs:
+        assert torch.equal(side.samples, x)
+        found = closest(x, own)
+        assert torch.equal(side.closest, own[found.index[:, 0]])
+        torch.testing.assert_close(side.verdicts.to_train, found.value[:, 0])
+        judged = verdicts(x, own, other)
+        assert side.verdicts.labels == judged.labels
+        torch.testing.assert_close(side.verdicts.leaning, judged.leaning)
+        repeated = own.repeat(22, 1, 1, 1)[:128]
+        curves = (
+            psnr_curve(f, repeated, levels, 7),
+            psnr_curve(f, test.repeat(4, 1, 1, 1)[:128], levels, 7),
+        )
+        torch.testing.assert_close(side.on_train.per_image, curves[0].per_image)
+        torch.testing.assert_close(side.on_test.per_image, curves[1].per_image)
+        torch.testing.assert_close(side.gap.value, train_test_gap(*curves).value)
+    torch.testing.assert_close(report.between_sets, closest(*train).value[:, 0])
+
+
+def test_each_is_tested_on_the_set_of_the_other_if_need_be(generalised) -> None:
+    for side, other in ((generalised.a, 2), (generalised.b, 1)):
+        unseen = images(100, other).repeat(2, 1, 1, 1)[:128]
+        expected = psnr_curve(exact(), unseen, range(0, 41, 5))
+        torch.testing.assert_close(side.on_test.per_image, expected.per_image)
+
+
+def test_bytes_and_grey_levels_are_the_same() -> None:
+    stored = [(255 * images(N, seed)).round().to(torch.uint8) for seed in (1, 2)]
+    models = [EmpiricalBayes(x) for x in stored]
+    reports = [
+        memorization_report(*models, *sets, samples=4, input_psnr=[10, 20])
+        for sets in (stored, [x / 255 for x in stored])
+    ]
+    for side, same in zip((reports[0].a, reports[0].b), (reports[1].a, reports[1].b), strict=True):
+        torch.testing.assert_close(side.closest, same.closest)
+        torch.testing.assert_close(side.on_train.per_image, same.on_train.per_image)
+
+
+# --- how it reads and looks ---
+
+
+def test_it_prints_what_was_measured(memorized) -> None:
+    lines = str(memorized).splitlines()
+    assert lines[0] == "A and B were trained on 6 images each, none in common."
+    assert lines[1].startswith("12 samples each, from the same noise;")
+    assert lines[-2:] == [
+        "Verdict: memorized (100% of samples).",
+        "Samples are more like: training set.",
+    ]
+    rows = {line[:36].strip(): line[36:].split() for line in lines if len(line) > 36}
+    for label in VERDICTS:
+        expected = [str(s.verdicts.fractions[label]) for s in (memorized.a, memorized.b)]
+        assert " ".join(rows[f"samples that are {label}"]) == " ".join(expected)
+    largest = memorized.a.gap.value.max()
+    assert rows["largest train - test gap, dB"][0] == f"{largest:.1f}"
+    assert float(rows["similarity of A's and B's samples"][0]) == pytest.approx(
+        float(memorized.between.quantile(0.5)), abs=0.005
+    )
+    assert max(map(len, lines)) <= 80
+
+
+def test_it_is_drawn(memorized) -> None:
+    ax = report_images(memorized, count=3)
+    assert [label.get_text() for label in ax.get_xticklabels()] == [
+        f"{similarity:.2f}" for similarity in memorized.between[:3]
+    ]
+    mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
+    torch.testing.assert_close(mosaic[:SIDE, :SIDE], memorized.a.closest[0, 0], check_dtype=False)
+    second = slice(SIDE + 1, 2 * SIDE + 1)
+    torch.testing.assert_close(mosaic[second, :SIDE], memorized.a.samples[0, 0], check_dtype=False)
+    histogram = report_similarities(memorized)
+    medians = [line.get_xdata()[0] for line in histogram.lines]
+    expected = [memorized.between.quantile(0.5), memorized.to_train.quantile(0.5)]
+    assert medians == [pytest.approx(float(value), abs=1e-6) for value in expected]
+    left, right = report_curves(memorized)
+    drawn = [tuple(line.get_ydata()) for line in left.lines]
+    for side in (memorized.a, memorized.b):
+        assert tuple(side.on_train.output_psnr.tolist()) in drawn
+        assert tuple(side.on_test.output_psnr.tolist()) in drawn
+        gap_lines = [tuple(line.get_ydata()) for line in right.lines]
+        assert tuple(side.gap.value.tolist()) in gap_lines
+    plt.close("all")
+
+
+def test_colours_are_drawn_grey() -> None:
+    train = images(4, 1, channels=3), images(4, 2, channels=3)
+    report = memorization_report(
+        *(EmpiricalBayes(x) for x in train), *train, samples=2, input_psnr=[10]
+    )
+    assert report.verdict == "memorized"
+    ax = report_images(report, count=2)
+    mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
+    grey = report.a.closest[0].mean(0)
+    torch.testing.assert_close(mosaic[:SIDE, :SIDE], grey, check_dtype=False)
+    plt.close("all")
+
+
+# --- what it refuses ---
+
+
+@pytest.mark.parametrize("as_bytes", [False, True])
+def test_sets_that_share_images_are_refused(as_bytes) -> None:
+    first, second = (255 * images(N, 1)).round() / 255, (255 * images(N, 2)).round() / 255
+    mixed = torch.cat([first[:2], second[2:]])
+    if as_bytes:
+        mixed = (255 * mixed).round().to(torch.uint8)
+    f = exact()
+    with pytest.raises(ValueError, match=r"^train_b: 2 of its images are in train_a; accepted:"):
+        memorization_report(f, f, first, mixed)
+    with pytest.raises(ValueError, match=r"^test: 4 of its images are in train_b; accepted:"):
+        memorization_report(f, f, images(N, 4), second, mixed)
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"train_b": images(5, 2)}, ValueError, r"^train_b: 5 images; accepted: 6, as in train_a$"),
+        ({"train_b": images(N, 2)[..., :4]}, ValueError, r"^train_b: images of \(1, 8, 4\);"),
+        ({"test": images(N, 2)[0]}, ValueError, r"^test: shape"),
+        ({"train_a": 2 * images(N, 1) - 1}, ValueError, r"^train_a: -.* is not a finite number in"),
+        ({"test": torch.full((2, 1, SIDE, SIDE), torch.nan)}, ValueError, r"^test: nan is not"),
+        ({"samples": 0}, ValueError, r"^samples: 0 is not a whole number of at least 1$"),
+        ({"input_psnr": []}, ValueError, r"^input_psnr: \[\] is not"),
+        ({"schedule": "slow"}, ValueError, r"^schedule: 'slow' is unknown"),
+    ],
+)
+def test_bad_arguments(changes, error, message) -> None:
+    arguments = {"train_a": images(N, 1), "train_b": images(N, 2), "samples": 2} | changes
+    with pytest.raises(error, match=message):
+        memorization_report(exact(), exact(), **arguments)
+
+
+def test_more_columns_than_samples_are_refused(memorized) -> None:
+    with pytest.raises(ValueError, match=r"^count: 13 is not a whole number from 1 to 12$"):
+        report_images(memorized, count=13)
