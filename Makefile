@@ -4,6 +4,7 @@ PYTHON ?= python3
 PORT ?= 8000
 BIN := .venv/bin
 READY := .venv/.ready
+COLAB := .venv-colab/.ready
 PYTHON_IS_SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 
 MAKEFLAGS += --no-print-directory
@@ -31,6 +32,11 @@ book: $(READY) ## render the book into _build/html, executing what changed
 .PHONY: test
 test: lint sync ## lint, types, notebooks in sync, then all tests, examples and chapters
 	$(BIN)/python -m pytest
+
+.PHONY: colab
+colab: $(READY) $(COLAB) ## open every chapter as Colab does, beside Colab's own packages
+	$(BIN)/python -m pip check
+	$(BIN)/python tests/colab/emulate.py $(CHAPTERS)
 
 .PHONY: lint
 lint: $(READY) ## ruff and mypy
@@ -88,4 +94,9 @@ $(READY): requirements.lock pyproject.toml
 		|| $(PYTHON) -m venv --clear .venv
 	$(BIN)/python -m pip install --quiet -r requirements.lock
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+$(COLAB): tests/colab/requirements.txt | $(READY)
+	$(BIN)/python -m venv --clear .venv-colab
+	.venv-colab/bin/python -m pip install --quiet -r tests/colab/requirements.txt
 	@touch $@
