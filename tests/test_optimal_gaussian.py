@@ -165,6 +165,15 @@ def test_the_seed_alone_says_what_is_drawn(density) -> None:
     assert not torch.equal(f.draw(4, seed=5), f.draw(4, seed=6))
 
 
+@BOTH
+def test_noise_of_the_same_seed_tells_nothing_of_the_images(density) -> None:
+    x = density().draw(2000, seed=0).flatten(1)
+    for dtype in (torch.float32, torch.float64):
+        noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(0), dtype=dtype)
+        correlation = torch.cat([x, noise.double()], dim=1).T.corrcoef()[:D, D:]
+        assert correlation.abs().max() < 0.1
+
+
 # Limits and relations
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from gahb.checks import check_count, check_images, check_number
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.metrics.decibels import psnr, sigma_from_psnr
+from gahb.metrics.noisy import estimates, unit_noise
 
 __all__ = ["PsnrCurve", "Slope", "psnr_curve"]
 
@@ -154,8 +155,11 @@ def psnr_curve(
         check_number("x", float(extreme), low=0, high=1)
     check_count("batch_size", batch_size)
     levels = _checked_levels(input_psnr)
-    noise = _noise(x, seed)
-    per_image = [_output_psnr(f, x, noise, level, batch_size) for level in levels.tolist()]
+    noise = unit_noise(x, seed)
+    per_image = [
+        psnr(estimates(f, x, noise, sigma_from_psnr(level), batch_size), x).cpu()
+        for level in levels.tolist()
+    ]
     return PsnrCurve.of(levels, torch.stack(per_image))
 
 
@@ -165,28 +169,3 @@ def _checked_levels(input_psnr: Sequence[float] | Tensor) -> Tensor:
         accepted = "a non-empty sequence of finite numbers in dB"
         raise ValueError(f"input_psnr: {levels.tolist()} is not {accepted}")
     return levels
-
-
-def _noise(x: Tensor, seed: int) -> Tensor:
-    """Unit noise for each image, one after the other from the CPU's generator, (n, C, H, W)."""
-    check_count("seed", seed, minimum=0)
-    generator = torch.Generator().manual_seed(seed)
-    return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x])
-
-
-@torch.no_grad()
-def _output_psnr(
-    f: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor, level: float, batch_size: int
-) -> Tensor:
-    """Output PSNR of each image at one input PSNR in dB, (n,), on the CPU."""
-    sigma = sigma_from_psnr(level)
-    denoise = f.at(sigma) if hasattr(f, "at") else f
-    results = []
-    for clean, z in zip(x.split(batch_size), noise.split(batch_size), strict=True):
-        estimate = denoise(clean + sigma * z.to(clean))
-        check_images("f(y)", estimate)
-        if estimate.shape != clean.shape:
-            given, accepted = tuple(estimate.shape), tuple(clean.shape)
-            raise ValueError(f"f(y): shape {given} is not that of the images, {accepted}")
-        results.append(psnr(estimate, clean).cpu())
-    return torch.cat(results)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -143,8 +144,11 @@ class Gaussian(NonBlindDenoiser):
         """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
-        generator = torch.Generator().manual_seed(seed)
-        white = torch.randn(n, len(self.variances), generator=generator, dtype=torch.float64)
+        return self.drawn_from(stream_of(seed), n)
+
+    def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
+        """Clean images by a stream of random numbers, (n, C, H, W)."""
+        white = torch.from_numpy(stream.standard_normal((n, len(self.variances))))
         coloured = (white.to(self.basis) * self.variances.sqrt()) @ self.basis.T
         return coloured.view(n, *self.mean.shape) + self.mean
 
@@ -153,6 +157,14 @@ class Gaussian(NonBlindDenoiser):
         check_images("y", y, size=self.mean.shape, finite=False)
         noise = self.noise_levels(len(y)).to(y.device)[:, None] ** 2
         return (y.double() - self.mean).flatten(1) @ self.basis, noise
+
+
+def stream_of(seed: int) -> np.random.RandomState:
+    """Random numbers that numpy promises never to change, and that torch gives for no seed.
+
+    Noise that is drawn from the same seed must tell nothing of the clean images.
+    """
+    return np.random.RandomState(np.random.Philox(seed))
 
 
 def _check_mean(mean: Any) -> None:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from gahb.checks import check_count, check_images
 from gahb.denoiser import NonBlindDenoiser
-from gahb.optimal.gaussian import Gaussian
+from gahb.optimal.gaussian import Gaussian, stream_of
 
 __all__ = ["GaussianMixture"]
 
@@ -100,13 +100,11 @@ class GaussianMixture(NonBlindDenoiser):
         """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
-        generator = torch.Generator().manual_seed(seed)
-        chosen = torch.multinomial(self.log_prior.exp().cpu(), n, True, generator=generator)
-        # Every Gaussian its own seed, drawn, so that no two of them share their noise.
-        gaussians = self._each()
-        seeds = torch.randint(2**62, (len(gaussians),), generator=generator).tolist()
-        drawn = [g.draw(n, s) for g, s in zip(gaussians, seeds, strict=True)]
-        return torch.stack(drawn)[chosen, torch.arange(n)]
+        stream = stream_of(seed)
+        weights = self.log_prior.exp().cpu()
+        chosen = stream.choice(len(weights), n, p=(weights / weights.sum()).numpy())
+        drawn = torch.stack([g.drawn_from(stream, n) for g in self._each()])
+        return drawn[torch.from_numpy(chosen), torch.arange(n)]
 
     def _each(self) -> list[Gaussian]:
         return cast(list[Gaussian], list(self.gaussians))
