@@ -1,4 +1,4 @@
-"""The command line: ``python -m gahb list | show | plan | train | sweep | verify | variance``.
+"""The command line: ``python -m gahb COMMAND``; ``--help`` lists the commands.
 
 floor: 6
 """
@@ -13,12 +13,13 @@ from collections.abc import Sequence
 
 import torch
 
-from gahb import artifacts, costs, recipes, settings
+from gahb import artifacts, cluster, costs, recipes, settings
 from gahb.measurements import measure_variance
+from gahb.progress import progress
 from gahb.similarity import median
 from gahb.sweep import sweep
 from gahb.training import Recipe, train
-from gahb.training.record import CHECKPOINT, folder_of, read_manifest
+from gahb.training.record import folder_of, read_manifest
 
 __all__ = ["main"]
 
@@ -70,6 +71,14 @@ def parser() -> argparse.ArgumentParser:
     sweeping = command("sweep", run_sweep, "train all recipes that match a pattern, side by side")
     sweeping.add_argument("pattern", metavar="PATTERN", help="such as 'faces-unet-n*-s1'")
     sweeping.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
+    on_cluster = sweeping.add_argument_group("as jobs of submitit, which go on where they stopped")
+    on_cluster.add_argument("--cluster", choices=cluster.CLUSTERS, help="default: neither")
+    on_cluster.add_argument("--hours", type=float, default=24.0, help="time limit (default: 24)")
+    on_cluster.add_argument("--cpus", type=int, default=2, help="cores of each job (default: 2)")
+    on_cluster.add_argument("--gpus", type=int, default=0, help="of each job (default: 0)")
+    on_cluster.add_argument("--slurm", nargs="*", default=[], metavar="OPTION=VALUE")
+    showing = command("status", run_status, "show how far the trainings of an edition are")
+    showing.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
     varying = command("variance", run_variance, "measure how alike two networks draw (Figure 2)")
     varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
@@ -89,12 +98,9 @@ def run_list(options: argparse.Namespace) -> int:
 
 def summary(recipe: Recipe) -> tuple[str, str, str]:
     """State of a recipe's training, its test PSNR at 20 dB input in dB, its minutes."""
-    folder = folder_of(recipe)
-    found = read_manifest(folder)
-    if found is None:
-        return ("interrupted" if (folder / CHECKPOINT).is_file() else "missing"), "", ""
-    if found["hash"] != recipe.hash:
-        return "outdated", "", ""
+    state, found = progress(recipe).state, read_manifest(folder_of(recipe))
+    if state != "trained" or found is None:
+        return state, "", ""
     curve = found["measured"]
     output_psnr = curve["test"][curve["input_psnr"].index(20.0)]
     return "trained", f"{output_psnr:.2f} dB", f"{found['wall_seconds'] / 60:.1f}"
@@ -127,10 +133,36 @@ def run_train(options: argparse.Namespace) -> int:
 
 def run_sweep(options: argparse.Namespace) -> int:
     """Train all that match; exit with 1 if any failed."""
-    failed = sweep(options.pattern, jobs=options.jobs)
+    if options.cluster is None:
+        failed = sweep(options.pattern, jobs=options.jobs)
+    elif options.cluster == "local":
+        failed = cluster.run(options.pattern, options.jobs, resources(options))
+    else:
+        submitted = cluster.submit(options.pattern, options.jobs, resources(options))
+        print("\n".join(f"{name}: job {number}" for name, number in submitted.items()))
+        return 0
     for name in failed:
         print(f"gahb: {name} failed", file=sys.stderr)
     return int(bool(failed))
+
+
+def resources(options: argparse.Namespace) -> cluster.Resources:
+    """What each job of a sweep may use."""
+    for option in options.slurm:
+        if "=" not in option:
+            raise ValueError(f"--slurm: {option!r} is not OPTION=VALUE, such as partition=gpu")
+    slurm = dict(option.split("=", 1) for option in options.slurm)
+    return cluster.Resources(options.hours, options.cpus, options.gpus, slurm)
+
+
+def run_status(options: argparse.Namespace) -> int:
+    """One line a recipe: state, updates that are safe, age of the checkpoint, report of failure."""
+    for recipe in recipes.find(options.pattern):
+        found = progress(recipe)
+        age = "" if found.seconds is None else f"{found.seconds:,.0f} s ago"
+        line = f"{recipe.name:32} {found.state:10} {found.updates:>9,} of {recipe.updates:,} {age}"
+        print(line if found.report is None else f"{line} {found.report}")
+    return 0
 
 
 def run_variance(options: argparse.Namespace) -> int:
