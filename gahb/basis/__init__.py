@@ -1,0 +1,28 @@
+"""The adaptive basis of a denoiser at an image, and its risk without the clean image.
+
+floor: 3
+"""
+
+from gahb.basis.eigen import Basis, adaptive_basis
+from gahb.basis.risk import sure, trace_jacobian
+from gahb.basis.subspaces import (
+    coefficients,
+    effective_rank,
+    equivalent_filters,
+    linearity_error,
+    principal_angles,
+    rank_above,
+)
+
+__all__ = [
+    "Basis",
+    "adaptive_basis",
+    "coefficients",
+    "effective_rank",
+    "equivalent_filters",
+    "linearity_error",
+    "principal_angles",
+    "rank_above",
+    "sure",
+    "trace_jacobian",
+]

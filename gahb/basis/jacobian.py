@@ -1,0 +1,163 @@
+"""The Jacobian of a denoiser at one image, by its products with vectors.
+
+floor: 3
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+from torch.func import jvp, vjp, vmap
+
+from gahb.checks import check_images
+
+__all__ = ["CHUNK", "Function", "Jacobian", "jacobian_at", "jacobians_at"]
+
+CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
+Function = Callable[[Tensor], Tensor]
+
+
+class Jacobian:
+    """Jacobian J of a denoiser at one image y, d x d for an image of d values.
+
+    It is made by :func:`jacobian_at` and never formed unless asked for by :meth:`rows`. Vectors
+    are rows of a matrix, (n, d). Of a batch of images, J has one diagonal block for each.
+
+    Attributes
+    ----------
+    y, value : Tensor
+        The image and its estimate f(y), (1, C, H, W); or a batch of them.
+    """
+
+    def __init__(self, f: Function, y: Tensor) -> None:
+        self.f, self.y = f, y
+        with torch.no_grad():  # what follows needs no derivative by the weights
+            self.value, self._pull = vjp(f, y)[:2]
+
+    @property
+    def size(self) -> int:
+        """Number d of values of the image."""
+        return self.y.numel()
+
+    def times(self, vectors: Tensor) -> Tensor:
+        """Products J v for each v of ``vectors``, both (n, d).
+
+        Raises
+        ------
+        ValueError
+            If f has an operation without a derivative in forward mode.
+        """
+        with torch.no_grad(), warnings.catch_warnings():
+            # The rules of forward mode are still loaded through what torch itself deprecates.
+            warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
+            try:
+                return self._mapped(lambda v: jvp(self.f, (self.y,), (v,))[1], vectors)
+            except (NotImplementedError, RuntimeError) as error:
+                reason = str(error).splitlines()[0]
+                accepted = "a function that torch derives in forward mode, or k=None"
+                raise ValueError(f"f: {reason}; accepted: {accepted}") from error
+
+    def transposed_times(self, vectors: Tensor) -> Tensor:
+        """Products J^T v for each v of ``vectors``, both (n, d)."""
+        with torch.no_grad():
+            return self._mapped(lambda v: self._pull(v)[0], vectors)
+
+    def symmetric_times(self, vectors: Tensor) -> Tensor:
+        """Products with the symmetric part, (J v + J^T v) / 2, both (n, d)."""
+        return (self.times(vectors) + self.transposed_times(vectors)) / 2
+
+    def rows(self, which: Tensor) -> Tensor:
+        """Rows of J of the given numbers (n,), CHUNK at a time, (n, d)."""
+        rows = self.y.new_empty(len(which), self.size)
+        for part, numbers in zip(rows.split(CHUNK), which.split(CHUNK), strict=True):
+            one_hot = torch.zeros_like(part).scatter_(1, numbers.to(self.y.device)[:, None], 1)
+            part.copy_(self.transposed_times(one_hot))
+        return rows
+
+    def _mapped(self, product: Function, vectors: Tensor) -> Tensor:
+        images = vectors.reshape(-1, *self.y.shape)
+        products: Tensor = vmap(product)(images)
+        return products.flatten(1)
+
+
+@contextmanager
+def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
+    """Give the Jacobian of ``f`` at one image, with ``f`` in evaluation mode inside the block.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``y`` is not one float32 or float64 image (1, C, H, W), finite, of the dtype of ``f``,
+        or if f(y) is not finite, not of that shape, or does not depend on y differentiably.
+
+    Examples
+    --------
+    >>> with jacobian_at(lambda y: y**2, torch.ones(1, 1, 1, 2)) as jacobian:
+    ...     jacobian.rows(torch.arange(2))
+    tensor([[2., 0.],
+            [0., 2.]])
+    """
+    check_images("y", y)
+    if len(y) != 1:
+        raise ValueError(f"y: {len(y)} images; accepted: one, of shape (1, C, H, W)")
+    with jacobians_at(f, y) as jacobian:
+        yield jacobian
+
+
+@contextmanager
+def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
+    """Give the Jacobian of ``f`` at a batch of images, as :func:`jacobian_at` at one."""
+    check_images("y", y)
+    check_precision(f, y)
+    with in_evaluation(f), torch.inference_mode(False):
+        y = y.detach().clone()
+        check_differentiable(f, y)
+        yield Jacobian(f, y)
+
+
+@contextmanager
+def in_evaluation(f: Function) -> Iterator[None]:
+    """Put a network into evaluation mode, and every part of it back into its own afterwards."""
+    modes = {part: part.training for part in f.modules()} if isinstance(f, nn.Module) else {}
+    try:
+        for part in modes:
+            part.training = False
+        yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
+
+
+def check_precision(f: Function, y: Tensor) -> None:
+    """Raise unless ``y`` is in single or double precision, as the weights of ``f``."""
+    if y.dtype not in (torch.float32, torch.float64):
+        raise TypeError(f"y: dtype {y.dtype} is not float32 or float64")
+    weights = {p.dtype for p in f.parameters()} if isinstance(f, nn.Module) else {y.dtype}
+    if weights and y.dtype not in weights:
+        accepted = " or ".join(str(dtype) for dtype in weights)
+        raise TypeError(f"y: dtype {y.dtype}; accepted: {accepted}, as the weights of f")
+
+
+def check_differentiable(f: Function, y: Tensor) -> Tensor:
+    """Give f(y), unless it is not an image like y that depends on it differentiably."""
+    with torch.enable_grad():
+        y = y.detach().requires_grad_()
+        value = f(y)
+        check_images("f(y)", value)
+        if value.shape != y.shape or value.dtype != y.dtype:
+            given, accepted = (f"{tuple(x.shape)} {x.dtype}" for x in (value, y))
+            raise ValueError(f"f(y): {given}; accepted: that of y, {accepted}")
+        gradient = None
+        if value.requires_grad:
+            (gradient,) = torch.autograd.grad(value.sum(), y, allow_unused=True)
+    if gradient is None:
+        raise ValueError(
+            "f: f(y) does not depend on y, or torch cannot derive it; accepted: it can"
+        )
+    if not gradient.isfinite().all():
+        raise ValueError("f: its derivative at y holds NaN or infinity; accepted: finite values")
+    return value.detach()

@@ -1,0 +1,183 @@
+"""The trace of a denoiser's Jacobian, and the denoising error that it tells without clean images.
+
+floor: 3
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from gahb.basis.jacobian import CHUNK, Function, Jacobian, jacobian_at, jacobians_at
+from gahb.checks import check_count, check_images, check_number
+from gahb.metrics.bootstrap import interval, resampled_means
+from gahb.metrics.estimate import Estimate
+
+__all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
+
+
+@dataclass(frozen=True, eq=False)
+class Trace:
+    """Trace of the Jacobian at each of n images, and its 95% interval, all (n,) in float64.
+
+    The interval is that of the chance of the probes: none (NaN) for one probe, and of no width
+    where the trace is exact.
+    """
+
+    value: Tensor
+    low: Tensor
+    high: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Risk(Estimate):
+    """Estimated squared error of a denoiser: mean over images, its 95% interval, and each, (n,)."""
+
+    per_image: Tensor
+
+
+def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 0) -> Trace:
+    """Trace of a denoiser's Jacobian at noisy images, the sum of its shrinkage factors.
+
+    Hutchinson's estimate [1]_ is the mean of <v, J v> over random signs v, one product each.
+
+    Parameters
+    ----------
+    f : BaseDenoiser or callable
+        Maps noisy images to estimates, each independently of the others; one that is not blind
+        is given as ``f.at(sigma)``.
+    y : Tensor
+        Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
+    probes : int or None
+        Number of random vectors for each image; None for the exact trace, which takes as many
+        products as an image has values.
+    seed : int
+        Fixes the vectors: those of image i depend on it and i alone.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If an argument is not as above, or f(y) is not finite, not of the shape of ``y``, or does
+        not depend on ``y`` in a way that torch can derive.
+
+    References
+    ----------
+    .. [1] M. F. Hutchinson. A stochastic estimator of the trace of the influence matrix for
+       Laplacian smoothing splines. Communications in Statistics 18, 1989.
+
+    Examples
+    --------
+    >>> trace_jacobian(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)).value
+    tensor([8.], dtype=torch.float64)
+    """
+    products = estimates_and_products(f, y, probes, seed)[1]
+    if probes is None:
+        return Trace(*[products[:, 0]] * 3)
+    low, high = interval(resampled_means(products, seed))
+    return Trace(products.mean(1), low, high)
+
+
+def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int = 0) -> Risk:
+    """Estimate of a denoiser's squared error ||x - f(y)||^2 that needs no clean x (equation 7).
+
+    Stein's unbiased risk estimate [1]_ of an image is 2 sigma^2 tr J + ||y - f(y)||^2 - sigma^2 d,
+    a sum over its d values as in the paper: divided by d it is a mean squared error. Single images
+    are estimated poorly, perhaps below 0; the mean over images, of which it is told how sure it
+    is, is unbiased for any denoiser.
+
+    Parameters
+    ----------
+    f : BaseDenoiser or callable
+        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates,
+        each independently of the others.
+    y : Tensor
+        Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
+    sigma : float
+        Standard deviation of the noise in ``y``, on the scale where images lie in [0, 1].
+    probes : int or None
+        Random vectors for the trace at each image; None for the exact trace. One is enough for
+        the mean over many images, whose interval contains the chance of the probes.
+    seed : int
+        Fixes the vectors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``sigma`` is not positive and finite; otherwise as :func:`trace_jacobian`.
+
+    References
+    ----------
+    .. [1] C. M. Stein. Estimation of the mean of a multivariate normal distribution. Annals of
+       Statistics 9, 1981.
+
+    Examples
+    --------
+    The identity leaves all the noise, sigma^2 in each of 64 values:
+
+    >>> float(sure(lambda y: 1 * y, torch.rand(5, 1, 8, 8), sigma=0.5).per_image.mean())
+    16.0
+    """
+    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    denoise = f.at(sigma) if hasattr(f, "at") else f
+    estimates, products = estimates_and_products(denoise, y, probes, seed)
+    residuals = (y.detach().double().cpu() - estimates).flatten(1)
+    d = residuals.shape[1]
+    per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d
+    low, high = interval(resampled_means(per_image[None], seed))
+    return Risk(float(per_image.mean()), (float(low), float(high)), per_image)
+
+
+def estimates_and_products(
+    f: Function, y: Tensor, probes: int | None, seed: int
+) -> tuple[Tensor, Tensor]:
+    """Estimates f(y), (n, C, H, W), and <v, J v> for each image and probe, (n, probes).
+
+    Without probes, the exact traces stand in place of the latter, (n, 1). All in float64 on the
+    CPU.
+    """
+    check_images("y", y)
+    check_count("seed", seed, minimum=0)
+    if probes is None:
+        parts = [exact(f, image) for image in y.split(1)]
+    else:
+        check_count("probes", probes)
+        signs = torch.stack([random_signs(seed, i, probes, y.shape[1:]) for i in range(len(y))])
+        batches = zip(y.split(CHUNK), signs.split(CHUNK), strict=True)
+        parts = [hutchinson(f, *batch) for batch in batches]
+    estimates, products = zip(*parts, strict=True)
+    return torch.cat(estimates).double().cpu(), torch.cat(products).double().cpu()
+
+
+def exact(f: Function, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimate and trace for one image, from every row of its Jacobian."""
+    with jacobian_at(f, y) as jacobian:
+        return jacobian.value, diagonal(jacobian).double().sum().reshape(1, 1)
+
+
+def diagonal(jacobian: Jacobian) -> Tensor:
+    """Diagonal of a Jacobian (d,), without holding all of it."""
+    parts = torch.arange(jacobian.size).split(CHUNK)
+    return torch.cat([jacobian.rows(part)[:, part].diagonal() for part in parts])
+
+
+def hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Estimates of a batch y (n, C, H, W), and <v, J v> for its ``signs`` v, (n, probes, d)."""
+    probes = signs.to(y).transpose(0, 1).flatten(1)
+    with jacobians_at(f, y) as jacobian:
+        at_a_time = max(1, CHUNK // len(y))
+        images = [jacobian.transposed_times(some) for some in probes.split(at_a_time)]
+        terms = (torch.cat(images) * probes).double()
+        return jacobian.value, terms.unflatten(1, (len(y), -1)).sum(2).T
+
+
+def random_signs(seed: int, image: int, probes: int, shape: torch.Size) -> Tensor:
+    """Random vectors of entries 1 and -1 for an image of that number, (probes, d) in int8."""
+    # A key of its own: noise that was drawn from the same seed must tell nothing of the signs.
+    key = np.random.SeedSequence([seed, image], spawn_key=(1,))
+    count = probes * shape.numel()
+    words = np.random.Philox(key).random_raw(-(-count // 64))
+    bits = np.unpackbits(words.view(np.uint8))[:count].astype(np.int8)
+    return torch.from_numpy(2 * bits - 1).reshape(probes, -1)
