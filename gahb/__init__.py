@@ -4,8 +4,30 @@ The flat public API: ``images`` and ``networks`` give data and architectures, ``
 give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draws what was measured.
 """
 
-from gahb import artifacts, figures, images, networks, optimal, recipes, sampling, similarity
+from gahb import (
+    artifacts,
+    figures,
+    images,
+    networks,
+    optimal,
+    recipes,
+    sampling,
+    scorecard,
+    similarity,
+)
 from gahb.artifacts import load, verify
+from gahb.basis import (
+    Basis,
+    adaptive_basis,
+    coefficients,
+    effective_rank,
+    equivalent_filters,
+    linearity_error,
+    principal_angles,
+    rank_above,
+    sure,
+    trace_jacobian,
+)
 from gahb.denoiser import BaseDenoiser, Denoiser
 from gahb.measured import record
 from gahb.measurements import Variance, variance
@@ -29,6 +51,7 @@ from gahb.wrapped import wrap
 __all__ = [
     "BFCNN",
     "BaseDenoiser",
+    "Basis",
     "Denoiser",
     "PsnrCurve",
     "Recipe",
@@ -36,27 +59,37 @@ __all__ = [
     "Samples",
     "UNet",
     "Variance",
+    "adaptive_basis",
     "artifacts",
     "average_gap",
     "closest",
+    "coefficients",
     "cosine_similarity",
     "distance_ratio",
     "edition",
+    "effective_rank",
+    "equivalent_filters",
     "figures",
     "images",
+    "linearity_error",
     "load",
     "memorization_report",
     "networks",
     "optimal",
+    "principal_angles",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",
+    "rank_above",
     "recipes",
     "record",
     "sample",
     "sampling",
+    "scorecard",
     "sigma_from_psnr",
     "similarity",
+    "sure",
+    "trace_jacobian",
     "train",
     "train_test_gap",
     "variance",

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import torch
 
-from gahb import artifacts, cluster, costs, recipes, settings
+from gahb import artifacts, cluster, costs, recipes, scorecard, settings
 from gahb.measurements import measure_variance
 from gahb.progress import progress
 from gahb.similarity import median
@@ -84,6 +84,8 @@ def parser() -> argparse.ArgumentParser:
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
     verifying = command("verify", run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
+    scoring = command("scorecard", run_scorecard, "judge the paper's claims by what was measured")
+    scoring.add_argument("--write", action="store_true", help="keep the verdicts, to compare with")
     return top
 
 
@@ -192,6 +194,19 @@ def show_verdict(name: str) -> bool:
     else:
         print(f"{name}: BAD: {verdict.problem}", flush=True)
     return verdict.good
+
+
+def run_scorecard(options: argparse.Namespace) -> int:
+    """All claims and their verdicts; exit with 1 if one is worse than the verdict that was kept."""
+    table = scorecard.rows()
+    print(scorecard.as_text(table))
+    worse = scorecard.worse(table, scorecard.committed())
+    if options.write:
+        scorecard.write(table)
+        return 0
+    for row in worse:
+        print(f"gahb: {row.claim.name} is worse than before: {row.verdict}", file=sys.stderr)
+    return int(bool(worse))
 
 
 if __name__ == "__main__":

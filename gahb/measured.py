@@ -14,7 +14,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from gahb.metrics import Estimate
+from gahb.metrics import Estimate, Slope
 from gahb.settings import artifacts_folder, edition, written_whole
 
 __all__ = ["read", "record"]
@@ -23,15 +23,15 @@ RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
 
 
-def record(page: str, **numbers: float | Estimate) -> None:
+def record(page: str, **numbers: float | Estimate | Slope) -> None:
     """Keep the numbers that a chapter has measured, for the scorecard and other pages to quote.
 
     Parameters
     ----------
     page : str
         Name of the chapter, such as ``model_variance``.
-    **numbers : float or Estimate
-        What was measured, by name; an estimate is kept with its interval.
+    **numbers : float, Estimate or Slope
+        What was measured, by name; estimates and slopes are kept with their intervals.
 
     Raises
     ------
@@ -86,14 +86,14 @@ def _stored(file: Path) -> dict[str, list[float]] | None:
 
 def _kept(name: str, number: Any) -> list[float]:
     """The number, and the ends of its interval if it has one, each to five significant digits."""
-    estimate = number if isinstance(number, Estimate) else None
+    estimated = isinstance(number, Estimate | Slope)
     try:
-        value = float(number if estimate is None else estimate.value)
+        value = float(number.value if estimated else number)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {number!r} is not a number or an Estimate") from error
+        raise TypeError(f"{name}: {number!r} is not a number, Estimate or Slope") from error
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value} is not a finite number")
-    ends = [] if estimate is None else [end for end in estimate.interval if math.isfinite(end)]
+    ends = [end for end in number.interval if math.isfinite(end)] if estimated else []
     return [float(f"{x:.5g}") for x in (value, *ends)]
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import gahb
 from gahb.measured import read
-from gahb.metrics import Estimate
+from gahb.metrics import Estimate, Slope
 
 
 @pytest.fixture
@@ -17,9 +17,11 @@ def file(artifacts, monkeypatch):
 
 
 def test_numbers_come_back_with_their_intervals(file):
-    gahb.record("page", slope=Estimate(0.61, (0.6, 0.62)), steps=97)
+    slope = Slope(0.61, (0.6, 0.62), over=(4.0, 28.0), through=(16.0, 25.0))
+    gahb.record("page", slope=slope, gap=Estimate(1.0, (0.9, 1.1)), steps=97)
     found = read("page")
     assert found["slope"] == Estimate(0.61, (0.6, 0.62))
+    assert found["gap"] == Estimate(1.0, (0.9, 1.1))
     assert found["steps"].value == 97
     assert all(math.isnan(end) for end in found["steps"].interval)
 
@@ -51,7 +53,7 @@ def test_a_file_changes_only_with_a_number(file, second, rewritten):
         ("a/b", {"a": 1.0}, ValueError, "page: 'a/b' is not the name of a chapter"),
         ("page", {}, ValueError, "numbers: there are none"),
         ("page", {"a": math.nan}, ValueError, "a: nan is not a finite number"),
-        ("page", {"a": "much"}, TypeError, "a: 'much' is not a number or an Estimate"),
+        ("page", {"a": "much"}, TypeError, "a: 'much' is not a number, Estimate or Slope"),
     ],
 )
 def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error, message):
