@@ -4,7 +4,17 @@ The flat public API: ``images`` and ``networks`` give data and architectures, ``
 give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draws what was measured.
 """
 
-from gahb import artifacts, figures, images, networks, optimal, recipes, sampling, similarity
+from gahb import (
+    artifacts,
+    figures,
+    images,
+    networks,
+    optimal,
+    recipes,
+    sampling,
+    scorecard,
+    similarity,
+)
 from gahb.artifacts import load, verify
 from gahb.basis import (
     Basis,
@@ -75,6 +85,7 @@ __all__ = [
     "record",
     "sample",
     "sampling",
+    "scorecard",
     "sigma_from_psnr",
     "similarity",
     "sure",
