@@ -81,6 +81,14 @@ def test_medians_that_cannot_be_told_apart_leave_it_undecided(memorized) -> None
     assert alike.nearer == "undecided"
 
 
+def test_the_verdict_is_on_the_samples_of_both(memorized, generalised) -> None:
+    mixed = replace(memorized, b=generalised.b)
+    found = mixed.fractions
+    copied = sum(label == "memorized" for label in generalised.b.verdicts.labels)
+    assert found["memorized"].value == pytest.approx((12 + copied) / 60)
+    assert mixed.verdict == "new"
+
+
 # --- what it compares ---
 
 
@@ -196,12 +204,11 @@ def test_colours_are_drawn_grey() -> None:
 # --- what it refuses ---
 
 
-@pytest.mark.parametrize("as_bytes", [False, True])
-def test_sets_that_share_images_are_refused(as_bytes) -> None:
+@pytest.mark.parametrize("kind", [torch.float32, torch.float16, torch.uint8])
+def test_sets_that_share_images_are_refused(kind) -> None:
     first, second = (255 * images(N, 1)).round() / 255, (255 * images(N, 2)).round() / 255
     mixed = torch.cat([first[:2], second[2:]])
-    if as_bytes:
-        mixed = (255 * mixed).round().to(torch.uint8)
+    mixed = (255 * mixed).round().to(kind) if kind == torch.uint8 else mixed.to(kind)
     f = exact()
     with pytest.raises(ValueError, match=r"^train_b: 2 of its images are in train_a; accepted:"):
         memorization_report(f, f, first, mixed)
