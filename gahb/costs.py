@@ -9,7 +9,7 @@ floor: 4
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -21,7 +21,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from gahb.checks import check_number
 from gahb.training import Recipe
 
-__all__ = ["PROCESSORS", "UTILISATION", "Cost", "Processor", "cost", "plan"]
+__all__ = ["PROCESSORS", "UTILISATION", "Cost", "Processor", "cost", "overview", "plan"]
 
 UTILISATION = 0.3
 """Share of the peak speed assumed to be reached. Convolutions of few channels, between
@@ -153,16 +153,42 @@ def plan(trainings: Sequence[Recipe], utilisation: float = UTILISATION) -> str:
     >>> from gahb import recipes
     >>> table = plan(recipes.find("faces-unet-n1*-s1", edition="colab"))
     >>> len(table.splitlines())
-    11
+    12
     """
     costs = [cost(recipe) for recipe in trainings]
-    heads = "".join(f"{p.name + ' h':>9}" for p in PROCESSORS)
-    lines = [f"{'recipe':34}{'updates':>9}{'GFLOP/update':>14}{'GB':>7}{heads}"]
+    lines = [f"{'recipe':34}{'updates':>9}{'GFLOP/update':>14}{'GB':>7}{_heads()}"]
     for c in costs:
         numbers = f"{c.updates:>9,}{c.flops / GIGA:>14,.1f}{c.memory / GIGA:>7.2f}"
         lines.append(f"{c.name:34}{numbers}{_hours([c], utilisation)}")
     lines.append(f"{f'sum of {len(costs)}':64}{_hours(costs, utilisation)}")
     return "\n".join([*lines, *_explanation(utilisation)])
+
+
+def overview(groups: Mapping[str, Sequence[Recipe]], utilisation: float = UTILISATION) -> str:
+    """Table of the costs of groups of trainings, such as those behind a figure, one line each.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If the share of the peak speed is not in [0.001, 1].
+
+    Examples
+    --------
+    >>> from gahb import recipes
+    >>> table = overview({"Figure 21": recipes.find("shuffled-*", edition="colab")})
+    >>> table.splitlines()[1].split()[:3]
+    ['Figure', '21', '1']
+    """
+    lines = [f"{'':24}{'trainings':>10}{'GB':>7}{_heads()}"]
+    for name, trainings in groups.items():
+        costs = [cost(recipe) for recipe in trainings]
+        largest = max(c.memory for c in costs) / GIGA
+        lines.append(f"{name:24}{len(costs):>10}{largest:>7.1f}{_hours(costs, utilisation)}")
+    return "\n".join([*lines, *_explanation(utilisation)])
+
+
+def _heads() -> str:
+    return "".join(f"{p.name + ' h':>9}" for p in PROCESSORS)
 
 
 def _hours(costs: Sequence[Cost], utilisation: float) -> str:
@@ -180,6 +206,7 @@ def _explanation(utilisation: float) -> list[str]:
     speeds = ", ".join(f"{p.name} {p.teraflops:g} ({p.arithmetic})" for p in PROCESSORS)
     return [
         "",
-        f"Computed, not measured: {utilisation:.0%} of the peak speeds in TFLOP/s, {speeds}.",
-        "* In float32 it needs more memory than one has: share it among several, or halve it.",
+        f"Computed, not measured: {utilisation:.0%} of the peak speeds in TFLOP/s,",
+        f"{speeds}.",
+        "* In float32 it needs more memory than one has: share it among several.",
     ]

@@ -6,7 +6,7 @@ from torch import nn
 
 from gahb import recipes
 from gahb.__main__ import main
-from gahb.costs import PROCESSORS, Cost, cost, plan
+from gahb.costs import PROCESSORS, Cost, cost, overview, plan
 
 
 def products_and_sums(network, size):
@@ -64,7 +64,15 @@ def test_the_table_sums_and_marks_what_does_not_fit():
     largest = lines[len(found)].split()
     assert largest[-2].endswith("*"), "160 pixels a side do not fit into 40 GB"
     assert not largest[-1].endswith("*")
-    assert "Computed, not measured: 50% of the peak speeds" in lines[-2]
+    assert "Computed, not measured: 50% of the peak speeds" in lines[-3]
+
+
+def test_the_overview_sums_each_group():
+    trainings = recipes.find("calpha?-unet-*", "paper")
+    lines = overview({"Figure 4": trainings[:1], "all": trainings}).splitlines()
+    one, several = (float(line.split()[-4].replace(",", "")) for line in lines[1:3])
+    assert several == pytest.approx(len(trainings) * one, rel=2e-3)
+    assert lines[2].split()[1] == str(len(trainings))
 
 
 @pytest.mark.parametrize("edition", ["smoke", "paper"])
