@@ -32,8 +32,10 @@ from gahb.denoiser import BaseDenoiser, Denoiser
 from gahb.measured import record
 from gahb.measurements import Variance, variance
 from gahb.metrics import (
+    Divergence,
     PsnrCurve,
     average_gap,
+    kl_gap,
     psnr,
     psnr_curve,
     psnr_from_sigma,
@@ -53,6 +55,7 @@ __all__ = [
     "BaseDenoiser",
     "Basis",
     "Denoiser",
+    "Divergence",
     "PsnrCurve",
     "Recipe",
     "Report",
@@ -71,6 +74,7 @@ __all__ = [
     "equivalent_filters",
     "figures",
     "images",
+    "kl_gap",
     "linearity_error",
     "load",
     "memorization_report",
