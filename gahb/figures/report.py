@@ -108,7 +108,9 @@ def report_curves(report: Report) -> list[Axes]:
     on_train = {name: side.on_train for name, side in sides.items()}
     on_test = {name: side.on_test for name, side in sides.items()}
     _, (left, right) = panels(2, share_y=False)
-    psnr_curves(on_test, left, dashed=on_train, dashed_label="training images", title="Test images")
+    psnr_curves(
+        on_test, left, dashed=on_train, dashed_label="training images", title="Test images (solid)"
+    )
     highest = max(
         float(curve.output_psnr.max()) for curve in [*on_train.values(), *on_test.values()]
     )
