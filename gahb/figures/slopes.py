@@ -129,7 +129,7 @@ def slopes_against_noise(
         levels = [each.input_psnr for each in slopes.values()]
         label_noise_axis(ax, levels, "Slope of the PSNR curve", title)
         if legend:
-            labelled_legend(ax, palette, {"expected": "--", "nothing but pixels": ":"})
+            labelled_legend(ax, palette, {"expected": "--", "pixels alone": ":"}, beside=True)
     return ax
 
 
