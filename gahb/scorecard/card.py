@@ -34,10 +34,15 @@ class Row:
         if self.found is None:
             return "–"
         low, high = self.found.interval
-        number = f"{self.found.value:.3g}"
+        number = _shown(self.found.value)
         if not math.isnan(low):
-            number += f" [{low:.3g}, {high:.3g}]"
+            number += f" [{_shown(low)}, {_shown(high)}]"
         return f"{number} {self.claim.unit}".rstrip()
+
+
+def _shown(number: float) -> str:
+    """Three significant digits, or all before the point if there are more."""
+    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def rows() -> list[Row]:
