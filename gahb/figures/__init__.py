@@ -4,8 +4,10 @@ floor: 5
 """
 
 from gahb.figures.curves import gaps, psnr_curves
+from gahb.figures.densities import density_1d, density_2d
 from gahb.figures.images import image_grid
 from gahb.figures.report import report_curves, report_images, report_similarities
+from gahb.figures.risks import divergence_by_noise, rank_against_residual, variance_and_bias
 from gahb.figures.similarity import drawn_from_one_noise, similarity_histograms
 from gahb.figures.sizes import estimates_against_n
 from gahb.figures.style import colours, count_label, panels, style
@@ -15,6 +17,9 @@ __all__ = [
     "colours",
     "count_label",
     "curve_against_updates",
+    "density_1d",
+    "density_2d",
+    "divergence_by_noise",
     "drawn_from_one_noise",
     "estimates_against_n",
     "gap_map",
@@ -22,9 +27,11 @@ __all__ = [
     "image_grid",
     "panels",
     "psnr_curves",
+    "rank_against_residual",
     "report_curves",
     "report_images",
     "report_similarities",
     "similarity_histograms",
     "style",
+    "variance_and_bias",
 ]
