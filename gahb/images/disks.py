@@ -131,7 +131,8 @@ def disk_images(parameters: Tensor, size: int) -> Tensor:
 
 def disk_masks(geometry: Tensor, size: int) -> Tensor:
     """Share of the disk in each pixel, (n, 1, size, size), by centre and radius (n, 3)."""
-    masks: Tensor = torch.special.ndtr(_within(geometry, size)[0])
+    across, down, radius = _offsets(geometry, size)
+    masks: Tensor = torch.special.ndtr((radius - torch.hypot(across, down)) * (size / EDGE))
     return masks
 
 
@@ -161,22 +162,20 @@ def disk_tangents(parameters: Tensor, size: int) -> Tensor:
     """
     check_parameters(parameters, PARAMETERS)
     check_size(size)
-    steps, cosine, sine = _within(parameters[:, :3], size)
+    across, down, radius = _offsets(parameters[:, :3], size)
+    # A pixel at the centre itself has no direction; so far within the disk none is needed.
+    distance = torch.hypot(across, down).clamp(min=1e-9)
+    steps = (radius - distance) * (size / EDGE)
     slope = torch.exp(-steps.square() / 2) * size / (EDGE * (2 * torch.pi) ** 0.5)
     contrast = (parameters[:, 4] - parameters[:, 3])[:, None, None, None]
-    moved = [contrast * slope * share for share in (cosine, sine, torch.ones_like(sine))]
+    directions = across / distance, down / distance, torch.ones_like(distance)
+    moved = [contrast * slope * direction for direction in directions]
     mask = torch.special.ndtr(steps)
     return torch.stack([*moved, 1 - mask, mask], dim=1)
 
 
-def _within(geometry: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Distance of pixels from the contour inwards, in steps' deviations, and their direction.
-
-    The direction is cosine and sine at the centre, as all that is returned (n, 1, size, size).
-    """
+def _offsets(geometry: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Offsets of pixels from the centre, to the right and down, and the radius, to broadcast."""
     horizontal, vertical, radius = geometry[:, :, None, None, None].unbind(1)
-    across, down = (pixels.to(geometry) for pixels in pixel_centres(size))
-    across, down = across - horizontal, down - vertical
-    # A pixel at the centre itself has no direction; so far within the disk none is needed.
-    distance = (across**2 + down**2).clamp(min=1e-12).sqrt()
-    return (radius - distance) * size / EDGE, across / distance, down / distance
+    places = pixel_centres(size).to(geometry)
+    return places - horizontal, places[:, None] - vertical, radius

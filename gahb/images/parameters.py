@@ -55,11 +55,9 @@ def grey_levels(x: Tensor) -> Tensor:
     return (255 * x).round().clamp(0, 255).byte()
 
 
-def pixel_centres(size: int) -> tuple[Tensor, Tensor]:
-    """Horizontal and vertical positions of pixels as fractions of the side, (size, size) each."""
-    centres = (torch.arange(size, dtype=torch.float64) + 0.5) / size
-    vertical, horizontal = torch.meshgrid(centres, centres, indexing="ij")
-    return horizontal, vertical
+def pixel_centres(size: int) -> Tensor:
+    """Positions of the pixels of a row or a column as fractions of the side, (size,)."""
+    return (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
 
 def orthonormal(tangents: Tensor) -> Tensor:

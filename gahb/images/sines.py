@@ -132,6 +132,6 @@ def sine_tangents(parameters: Tensor, size: int) -> Tensor:
 def sine_waves(size: int) -> Tensor:
     """The constant, the sine and the cosine whose sums are all images, (3, 1, size, size)."""
     check_size(size)
-    horizontal, vertical = pixel_centres(size)
-    angle = 2 * torch.pi * (horizontal + vertical)
+    angles = 2 * torch.pi * pixel_centres(size)
+    angle = angles + angles[:, None]
     return torch.stack([torch.ones_like(angle), angle.sin(), angle.cos()])[:, None] / 2

@@ -3,9 +3,20 @@
 floor: 2
 """
 
+from gahb.optimal.disks import Disks
 from gahb.optimal.empirical import EmpiricalBayes
 from gahb.optimal.gaussian import Gaussian
 from gahb.optimal.mixture import GaussianMixture
 from gahb.optimal.oracle import OracleBasis
+from gahb.optimal.ray import Ray
+from gahb.optimal.sines import Sines
 
-__all__ = ["EmpiricalBayes", "Gaussian", "GaussianMixture", "OracleBasis"]
+__all__ = [
+    "Disks",
+    "EmpiricalBayes",
+    "Gaussian",
+    "GaussianMixture",
+    "OracleBasis",
+    "Ray",
+    "Sines",
+]
