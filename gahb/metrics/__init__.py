@@ -9,6 +9,7 @@ from gahb.metrics.divergence import Divergence, kl_gap
 from gahb.metrics.estimate import Estimate
 from gahb.metrics.gap import Gap, average_gap, train_test_gap
 from gahb.metrics.slopes import LocalSlopes, local_slopes
+from gahb.metrics.subspaces import error_dimensions
 
 __all__ = [
     "Divergence",
@@ -18,6 +19,7 @@ __all__ = [
     "PsnrCurve",
     "Slope",
     "average_gap",
+    "error_dimensions",
     "kl_gap",
     "local_slopes",
     "psnr",

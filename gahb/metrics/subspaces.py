@@ -1,0 +1,88 @@
+"""Which part of a denoising error lies within a subspace, such as the tangent space of a manifold.
+
+floor: 3
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from gahb.checks import check_images
+from gahb.metrics.noisy import estimates, unit_noise
+
+__all__ = ["error_dimensions"]
+
+
+def error_dimensions(
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    bases: Tensor,
+    sigma: float,
+    seed: int = 0,
+    batch_size: int = 64,
+) -> tuple[Tensor, Tensor]:
+    """Squared denoising error within and outside of a subspace, divided by sigma^2 (Figure 5).
+
+    A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
+    has dimensions, and nothing outside. The noise is that of :func:`gahb.psnr_curve`.
+
+    Parameters
+    ----------
+    f : BaseDenoiser or callable
+        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
+    x : Tensor
+        Clean images, (n, C, H, W), on the device of ``f``.
+    bases : Tensor
+        Orthonormal basis of the subspace of each image, (n, k, C, H, W).
+    sigma : float
+        Noise level.
+    seed : int
+        Fixes the noise.
+    batch_size : int
+        Images that are denoised at a time.
+
+    Returns
+    -------
+    tuple of Tensor
+        Error within and outside of the subspace of each image, in dimensions, (n,) and (n,).
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``bases`` are not orthonormal images of the size of ``x``, or ``f`` gives another shape
+        or values that are not finite.
+
+    Examples
+    --------
+    >>> x, z = torch.zeros(500, 1, 2, 2), torch.eye(4).view(4, 1, 2, 2)
+    >>> within, outside = error_dimensions(lambda y: y, x, z[:3].expand(500, -1, 1, 2, 2), 0.1)
+    >>> round(float(within.mean())), round(float(outside.mean()))
+    (3, 1)
+    """
+    check_images("x", x)
+    _check_bases(bases, x)
+    error = estimates(f, x, unit_noise(x, seed), sigma, batch_size) - x
+    error = error.flatten(1).double().cpu() / sigma
+    vectors = bases.flatten(2).double().cpu()
+    coordinates = torch.einsum("nkd,nd->nk", vectors, error)
+    outside = error - torch.einsum("nk,nkd->nd", coordinates, vectors)
+    return coordinates.square().sum(1), outside.square().sum(1)
+
+
+def _check_bases(bases: Any, x: Tensor) -> None:
+    accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
+    if not isinstance(bases, Tensor) or not bases.is_floating_point():
+        kind = bases.dtype if isinstance(bases, Tensor) else type(bases).__name__
+        raise TypeError(f"bases: {kind} is not {accepted}")
+    shape = tuple(bases.shape)
+    if len(shape) != 5 or shape[:1] + shape[2:] != tuple(x.shape) or not shape[1]:
+        raise ValueError(f"bases: shape {shape} is not {accepted}")
+    products = bases.flatten(2) @ bases.flatten(2).mT
+    if not torch.allclose(
+        products, torch.eye(shape[1]).to(products).expand_as(products), atol=1e-4
+    ):
+        raise ValueError(f"bases: the vectors are not orthonormal; accepted: {accepted}")
