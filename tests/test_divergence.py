@@ -96,11 +96,12 @@ def test_no_gap_no_divergence() -> None:
 def test_a_blind_denoiser_is_asked_as_it_is() -> None:
     """The error of the identity is d sigma^2, that of the optimum at one point 0."""
     x = torch.zeros(200, 1, 8, 8)
-    gap = kl_gap(lambda y: y, EmpiricalBayes(x[:1]), x, [0.1, 0.2, 0.4])
+    gap = kl_gap(lambda y: y, EmpiricalBayes(x[:1]), x, [0.1, 0.2, 0.4, 0.8])
     torch.testing.assert_close(
-        gap.integrand, torch.full((3,), 64.0, dtype=torch.float64), atol=1, rtol=0
+        gap.integrand, torch.full((4,), 64.0, dtype=torch.float64), atol=1, rtol=0
     )
-    assert gap.value == pytest.approx(64 * math.log(4), rel=0.02)
+    assert gap.value == pytest.approx(64 * math.log(8), rel=0.02)
+    assert gap.grid_error < 1, "an even number of levels: both ends stay"
 
 
 # What is told of its uncertainty

@@ -113,7 +113,7 @@ def test_lines_of_equal_error() -> None:
     torch.testing.assert_close(errors[:, 0], errors[:, 1])
     steps = errors[:, 0].diff()
     torch.testing.assert_close(steps, steps[:1].expand(8), atol=1e-4, rtol=0)
-    assert (ax.lines[0].get_marker(), ax.lines[1].get_marker()) == ("", "o")
+    assert (ax.lines[0].get_marker(), ax.lines[1].get_marker()) == ("None", "o")
 
 
 def test_coefficients_above_the_noise_are_counted() -> None:
