@@ -6,6 +6,7 @@ floor: 5
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.densities import density_1d, density_2d
 from gahb.figures.images import image_grid
+from gahb.figures.manifolds import dimensions_against_noise, vector_grid
 from gahb.figures.report import report_curves, report_images, report_similarities
 from gahb.figures.risks import divergence_by_noise, rank_against_residual, variance_and_bias
 from gahb.figures.similarity import drawn_from_one_noise, similarity_histograms
@@ -19,6 +20,7 @@ __all__ = [
     "curve_against_updates",
     "density_1d",
     "density_2d",
+    "dimensions_against_noise",
     "divergence_by_noise",
     "drawn_from_one_noise",
     "estimates_against_n",
@@ -34,4 +36,5 @@ __all__ = [
     "similarity_histograms",
     "style",
     "variance_and_bias",
+    "vector_grid",
 ]
