@@ -27,7 +27,7 @@ class Scale:
     ``unet`` and ``bfcnn`` hold the size of the images and of the network, ``resolutions`` the
     depth of the UNet for each size of images, which grow together (Table 1). ``synthetic`` is
     the number of training images of the classes drawn by formulas, ``calpha_bfcnn`` the size of
-    the BF-CNNs trained on one of them.
+    the BF-CNNs trained on C-alpha images, of the ``regularities`` alpha.
     """
 
     faces: str
@@ -42,6 +42,7 @@ class Scale:
     resolutions: dict[int, int]
     resolution: dict[str, Any]
     calpha_bfcnn: dict[str, Any]
+    regularities: tuple[int, ...]
     budget: dict[str, Any]
 
 
@@ -59,6 +60,7 @@ SCALES = {
         resolutions={8: 1, 16: 2, 32: 3},
         resolution={"width": 4, "updates": 50},
         calpha_bfcnn={"size": 16, "depth": 5, "width": 8},
+        regularities=(1, 2, 3, 4, 5),
         budget={"updates": 200, "batch": 16},
     ),
     # The sizes and widths of the last two families are what two CPU cores allow.
@@ -74,7 +76,8 @@ SCALES = {
         bfcnn={"size": 16, "depth": 21, "width": 32},
         resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
-        calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 2_000},
+        calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 1_500},
+        regularities=(2, 4),
         budget={"updates": 3_000, "batch": 32},
     ),
     "colab": Scale(
@@ -90,6 +93,7 @@ SCALES = {
         resolutions={16: 1, 32: 2, 64: 3},
         resolution={"width": 64},
         calpha_bfcnn={"size": 40, "depth": 21, "width": 64},
+        regularities=(1, 2, 3, 4, 5),
         budget={"updates": 8_000, "batch": 128},
     ),
     # 1,000 epochs of 250,000 images, in batches of 512, as the released code counts them.
@@ -106,6 +110,7 @@ SCALES = {
         resolutions={20: 1, 40: 2, 80: 3, 160: 4},
         resolution={"width": 64},
         calpha_bfcnn={"size": 80, "depth": 21, "width": 64},
+        regularities=(1, 2, 3, 4, 5),
         budget={
             "updates": 488_281,
             "batch": 512,
@@ -169,16 +174,17 @@ def resolutions(edition: str) -> list[Recipe]:
 
 
 def regularities(edition: str) -> list[Recipe]:
-    """UNets on C-alpha images, also with smoother backgrounds than contours (Figures 4, 16, 17)."""
+    """UNets on C-alpha images, also with smoother backgrounds than contours (Figures 4 and 17)."""
     classes = (*(f"calpha{alpha}" for alpha in (1, 2, 3, 4, 5)), "calpha2-8")
     fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
     return [synthetic(edition, name, "unet", fields) for name in classes]
 
 
 def regularities_bfcnn(edition: str) -> list[Recipe]:
-    """BF-CNNs on the same C-alpha images (Figure 18)."""
-    fields = {**SCALES[edition].calpha_bfcnn, **SMALL_NOISE_COUNTS}
-    return [synthetic(edition, f"calpha{alpha}", "bfcnn", fields) for alpha in (1, 2, 3, 4, 5)]
+    """BF-CNNs on the same C-alpha images (Figures 16 and 18)."""
+    scale = SCALES[edition]
+    fields = {**scale.calpha_bfcnn, **SMALL_NOISE_COUNTS}
+    return [synthetic(edition, f"calpha{a}", "bfcnn", fields) for a in scale.regularities]
 
 
 def manifolds(edition: str) -> list[Recipe]:

@@ -33,7 +33,7 @@ def test_names_say_what_the_recipes_are(edition):
         ("faces-bfcnn-n*", 2),
         ("*px", 3),
         ("calpha*-unet-*", 6),
-        ("calpha*-bfcnn-*", 5),
+        ("calpha*-bfcnn-*", 2),
     ],
 )
 def test_every_n_has_the_same_budget(edition, pattern, sets):
