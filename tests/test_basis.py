@@ -15,6 +15,7 @@ from gahb.basis import (
     equivalent_filters,
     linearity_error,
     principal_angles,
+    projection,
     rank_above,
 )
 from gahb.basis.jacobian import Jacobian
@@ -289,6 +290,7 @@ Y = torch.ones(1, 1, 2, 2)
         (lambda: principal_angles(torch.cat([Y, Y]), Y), "^a: 2 images of rank 1; accepted"),
         (lambda: coefficients(adaptive_basis(nn.Identity(), Y), Y[0]), "^x: shape"),
         (lambda: coefficients(adaptive_basis(nn.Identity(), Y), Y[..., :1]), "^x: images of"),
+        (lambda: projection(adaptive_basis(nn.Identity(), Y), Y, 5), "^k: 5 is not .* from 1 to 4"),
         (lambda: rank_above(adaptive_basis(nn.Identity(), Y, 2)), "^threshold: all 2 factors"),
     ],
 )
@@ -312,6 +314,10 @@ def test_coefficients_give_the_image_back_and_the_denoised_one() -> None:
     c = coefficients(basis, y)
     assert c.shape == (3, 36)
     torch.testing.assert_close(torch.einsum("nk,kchw->nchw", c, basis.eigenvectors), y)
+    torch.testing.assert_close(projection(basis, y), y)
+    part = projection(basis, y, 3)
+    torch.testing.assert_close(coefficients(basis, part)[:, :3], c[:, :3])
+    assert coefficients(basis, part)[:, 3:].abs().max() < 1e-10
     shrunk = torch.einsum("nk,kchw->nchw", c * basis.eigenvalues, basis.eigenvectors)
     torch.testing.assert_close(shrunk, f(y))
 

@@ -11,6 +11,7 @@ from gahb.basis.subspaces import (
     equivalent_filters,
     linearity_error,
     principal_angles,
+    projection,
     rank_above,
 )
 
@@ -22,6 +23,7 @@ __all__ = [
     "equivalent_filters",
     "linearity_error",
     "principal_angles",
+    "projection",
     "rank_above",
     "sure",
     "trace_jacobian",

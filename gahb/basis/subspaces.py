@@ -22,6 +22,7 @@ __all__ = [
     "equivalent_filters",
     "linearity_error",
     "principal_angles",
+    "projection",
     "rank_above",
 ]
 
@@ -57,6 +58,44 @@ def coefficients(basis: Basis, x: Tensor) -> Tensor:
     check_images("x", x)
     check_batch("x", x, like=basis.eigenvectors)
     return x.flatten(1) @ basis.eigenvectors.flatten(1).to(x).T
+
+
+def projection(basis: Basis, x: Tensor, k: int | None = None) -> Tensor:
+    """Part of images in the span of the first k vectors of a basis, by default of all it has.
+
+    Parameters
+    ----------
+    basis : Basis
+        Basis of at least k vectors.
+    x : Tensor
+        Images of the size of its vectors, (n, C, H, W).
+    k : int, optional
+        Number of vectors.
+
+    Returns
+    -------
+    Tensor
+        (n, C, H, W), of the dtype of ``x``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` is not such a batch, or the basis has fewer than k vectors.
+
+    Examples
+    --------
+    >>> from gahb.basis import adaptive_basis
+    >>> y = torch.rand(1, 1, 4, 4)
+    >>> basis = adaptive_basis(lambda y: 0.5 * y, y)
+    >>> torch.allclose(projection(basis, y), y), bool(projection(basis, y, 3).norm() < y.norm())
+    (True, True)
+    """
+    along = coefficients(basis, x)
+    if k is not None:
+        check_count("k", k, maximum=along.shape[1])
+        along = along[:, :k]
+    vectors = basis.eigenvectors[: along.shape[1]].to(x)
+    return torch.einsum("nk,kchw->nchw", along, vectors)
 
 
 def effective_rank(basis: Basis) -> float:

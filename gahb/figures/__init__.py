@@ -3,6 +3,7 @@
 floor: 5
 """
 
+from gahb.figures.bases import basis_vectors, shrinkage_and_coefficients, shrinkage_factors
 from gahb.figures.curves import gaps, psnr_curves
 from gahb.figures.densities import density_1d, density_2d
 from gahb.figures.images import image_grid
@@ -15,6 +16,7 @@ from gahb.figures.style import colours, count_label, panels, style
 from gahb.figures.updates import curve_against_updates, gap_map
 
 __all__ = [
+    "basis_vectors",
     "colours",
     "count_label",
     "curve_against_updates",
@@ -33,6 +35,8 @@ __all__ = [
     "report_curves",
     "report_images",
     "report_similarities",
+    "shrinkage_and_coefficients",
+    "shrinkage_factors",
     "similarity_histograms",
     "style",
     "variance_and_bias",
