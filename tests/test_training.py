@@ -232,8 +232,17 @@ def test_a_checkpoint_of_another_recipe_is_refused(quick, tmp_path, monkeypatch)
         gahb.train(quick.but(updates=6), tmp_path)
 
 
+def test_checkpoints_are_some_time_apart(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 1000)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
+    gahb.train(quick.but(updates=10), tmp_path)
+    assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["update"] == 5
+
+
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
     noise_levels = Batches.noise_levels
     calls = []
 

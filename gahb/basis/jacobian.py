@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.func import jvp, vjp, vmap
 
 from gahb.checks import check_images
+from gahb.devices import images_at_a_time, in_batches
 
 __all__ = ["CHUNK", "Function", "Jacobian", "jacobian_at", "jacobians_at"]
 
@@ -71,11 +72,15 @@ class Jacobian:
         return (self.times(vectors) + self.transposed_times(vectors)) / 2
 
     def rows(self, which: Tensor) -> Tensor:
-        """Rows of J of the given numbers (n,), CHUNK at a time, (n, d)."""
+        """Rows of J of the given numbers (n,), as many at a time as the memory allows, (n, d)."""
         rows = self.y.new_empty(len(which), self.size)
-        for part, numbers in zip(rows.split(CHUNK), which.split(CHUNK), strict=True):
-            one_hot = torch.zeros_like(part).scatter_(1, numbers.to(self.y.device)[:, None], 1)
-            part.copy_(self.transposed_times(one_hot))
+
+        def fill(items: slice) -> None:
+            numbers = which[items].to(self.y.device)[:, None]
+            one_hot = torch.zeros_like(rows[items]).scatter_(1, numbers, 1)
+            rows[items] = self.transposed_times(one_hot)
+
+        in_batches(fill, len(which), images_at_a_time(self.f, self.y))
         return rows
 
     def _mapped(self, product: Function, vectors: Tensor) -> Tensor:

@@ -116,7 +116,7 @@ def psnr_curve(
     x: Tensor,
     input_psnr: Sequence[float] | Tensor,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> PsnrCurve:
     """Output PSNR of a denoiser on images ``x`` over noise levels (Figure 1).
 
@@ -134,8 +134,8 @@ def psnr_curve(
         Noise levels as input PSNR, -20 log10(sigma), in dB.
     seed : int
         Fixes the noise.
-    batch_size : int
-        Images that are denoised at a time.
+    batch_size : int, optional
+        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
 
     Raises
     ------
@@ -153,7 +153,8 @@ def psnr_curve(
     check_images("x", x)
     for extreme in x.aminmax():
         check_number("x", float(extreme), low=0, high=1)
-    check_count("batch_size", batch_size)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     levels = _checked_levels(input_psnr)
     noise = unit_noise(x, seed)
     per_image = [

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_images, check_number
+from gahb.devices import in_double
 
 __all__ = ["HIGHEST_PSNR", "psnr", "psnr_from_sigma", "sigma_from_psnr"]
 
@@ -63,7 +64,7 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     Returns
     -------
     Tensor
-        (n,) in float64, on the device of ``x``.
+        (n,) in float64, on the device of ``x`` if that has float64, else on the CPU.
 
     Raises
     ------
@@ -80,5 +81,5 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     check_images("x_hat", x_hat)
     if x_hat.shape != x.shape:
         raise ValueError(f"x_hat: shape {tuple(x_hat.shape)} is not that of x, {tuple(x.shape)}")
-    mse = (x_hat.double() - x.double()).square().flatten(1).mean(1)
+    mse = (in_double(x_hat) - in_double(x)).square().flatten(1).mean(1)
     return -10 * mse.clamp(min=10 ** (-HIGHEST_PSNR / 10)).log10()

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images
+from gahb.devices import in_double
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.metrics.estimate import Estimate
 from gahb.metrics.noisy import estimates, unit_noise
@@ -58,7 +59,7 @@ def kl_gap(
     *,
     exact: bool = True,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> Divergence:
     """Kullback-Leibler divergence that a denoiser's optimality gap stands for (equation 5).
 
@@ -82,8 +83,8 @@ def kl_gap(
         image. False takes the difference as it stands, for any reference.
     seed : int
         Fixes the noise, which image i meets at every level in proportion.
-    batch_size : int
-        Images that are denoised at a time.
+    batch_size : int, optional
+        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
 
     Raises
     ------
@@ -107,15 +108,18 @@ def kl_gap(
     1.0
     """
     check_images("x", x)
-    check_count("batch_size", batch_size)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     levels = _checked_levels(sigma)
     noise = unit_noise(x, seed)
     gaps = []
     for level in levels.tolist():
-        ours, best = (estimates(g, x, noise, level, batch_size).double() for g in (f, f_star))
+        both = (estimates(g, x, noise, level, batch_size) for g in (f, f_star))
+        ours, best = map(in_double, both)
         difference = (ours - best).square()
         if not exact:
-            difference = (ours - x).square() - (best - x).square()
+            clean = in_double(x)
+            difference = (ours - clean).square() - (best - clean).square()
         gaps.append(difference.flatten(1).sum(1).cpu() / level**2)
     return _integrated(levels, torch.stack(gaps))
 

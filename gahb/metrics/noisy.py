@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images
+from gahb.devices import images_at_a_time, in_batches
 
 __all__ = ["estimates", "unit_noise"]
 
@@ -24,9 +25,15 @@ def unit_noise(x: Tensor, seed: int) -> Tensor:
 
 @torch.no_grad()
 def estimates(
-    f: Callable[[Tensor], Tensor], x: Tensor, noise: Tensor, sigma: float, batch_size: int
+    f: Callable[[Tensor], Tensor],
+    x: Tensor,
+    noise: Tensor,
+    sigma: float,
+    batch_size: int | None = None,
 ) -> Tensor:
     """Estimates f(x + sigma noise) of images x, (n, C, H, W), by ``f.at(sigma)`` where it exists.
+
+    They are made ``batch_size`` at a time, by default as many as the memory allows.
 
     Raises
     ------
@@ -34,12 +41,14 @@ def estimates(
         If ``f`` gives another shape or values that are not finite.
     """
     denoise = f.at(sigma) if hasattr(f, "at") else f
-    results = []
-    for clean, z in zip(x.split(batch_size), noise.split(batch_size), strict=True):
-        estimate = denoise(clean + sigma * z.to(clean))
+
+    def estimated(items: slice) -> Tensor:
+        clean = x[items]
+        estimate = denoise(clean + sigma * noise[items].to(clean))
         check_images("f(y)", estimate)
         if estimate.shape != clean.shape:
             given, accepted = tuple(estimate.shape), tuple(clean.shape)
             raise ValueError(f"f(y): shape {given} is not that of the images, {accepted}")
-        results.append(estimate)
-    return torch.cat(results)
+        return estimate
+
+    return torch.cat(in_batches(estimated, len(x), batch_size or images_at_a_time(denoise, x)))

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_count
+from gahb.devices import images_at_a_time, in_batches
 from gahb.sampling.measurement import Measurement
 from gahb.sampling.noise import Noise
 from gahb.sampling.samples import Collector, Samples, State
@@ -39,7 +41,7 @@ def sample(
     channels: int = 1,
     measurement: Measurement | None = None,
     keep: Iterable[int] = (),
-    batch_size: int = 64,
+    batch_size: int | None = None,
     max_steps: int | None = None,
 ) -> Samples:
     """Draw images from the density that a denoiser implies (Algorithm 1).
@@ -82,8 +84,9 @@ def sample(
         visible grain at the default ``sigma_end``, which 0.01 removes.
     keep : iterable of int
         Steps t at which x_t and f(x_t) are kept, 0 being the start.
-    batch_size : int
-        Images that are denoised at a time: this bounds the memory, not the result.
+    batch_size : int, optional
+        Images that are denoised at a time, which bounds the memory, not the result; by default 64,
+        on a GPU as many as its memory holds.
     max_steps : int, optional
         Steps after which an image is given up; by default three times those of an exact denoiser.
 
@@ -112,7 +115,8 @@ def sample(
     """
     shape = _checked_shape(n, size, channels)
     steps = Steps(h, beta, sigma_0, sigma_end, schedule)
-    check_count("batch_size", batch_size)
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     if max_steps is None:
         max_steps = PATIENCE * replace(steps, sigma_0=max(sigma_0, 1.0)).exact()
     check_count("max_steps", max_steps)
@@ -120,11 +124,16 @@ def sample(
     if measurement is not None:
         measurement = measurement.of(n, like=middle)
     collector = Collector(n, shape, keep)
-    for which in torch.arange(n).split(batch_size):
-        noise = Noise(seed, range(int(which[0]), int(which[-1]) + 1), shape)
+
+    def draw(items: slice) -> None:
+        numbers = range(items.start, items.stop)
+        noise, which = Noise(seed, numbers, shape), torch.tensor(numbers)
         for state in _ascent(f, which, middle, noise, measurement, steps, max_steps):
             collector.add(state, sigma_end)
         collector.require(which, steps)
+
+    first = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
+    in_batches(draw, n, batch_size or images_at_a_time(first, middle[None]))
     return collector.samples()
 
 

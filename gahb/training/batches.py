@@ -50,7 +50,8 @@ class Batches:
         shape = (recipe.batch, *self.images.shape[1:])
         z = torch.randn(shape, generator=self.generator, device=device)[self.share] * sigma
         chosen = image_order(recipe.seed, len(self.images), update, recipe.batch)[self.share]
-        x = self.images[chosen.to(device)].float() / 255
+        # A copy to a GPU that nobody waits for: the numbers are few, and read only there.
+        x = self.images[chosen.to(device, non_blocking=True)].float() / 255
         return x, z, sigma
 
     def noise_levels(self) -> Tensor:

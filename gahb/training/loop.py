@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from gahb.denoiser import Denoiser
+from gahb.devices import compiled, mixed_precision
 from gahb.settings import quiet, written_whole
 from gahb.training.batches import Batches
 from gahb.training.monitor import (
@@ -39,6 +41,8 @@ __all__ = ["train"]
 
 LOG_EVERY = 10  # updates
 CHECKPOINT_EVERY = 50  # updates
+CHECKPOINT_SECONDS = 10  # at least, between two: a GPU makes many updates in that time
+COMPILED_FROM = 1_000  # updates: for fewer, compiling takes longer than it saves
 
 
 def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = False) -> Denoiser:
@@ -98,8 +102,7 @@ class Training:
 
     def __init__(self, recipe: Recipe, folder: Path) -> None:
         self.recipe, self.folder = recipe, folder
-        cuda = torch.cuda.is_available()
-        self.accelerator = Accelerator(mixed_precision="bf16" if cuda else "no")
+        self.accelerator = Accelerator(mixed_precision=mixed_precision())
         self.device = self.accelerator.device
         with self.accelerator.main_process_first():
             self.train_images = recipe.train_images().to(self.device)
@@ -109,7 +112,7 @@ class Training:
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = Optimiser(recipe, self.network)
-        self.update, self.seconds = 0, 0.0
+        self.update, self.seconds, self.saved = 0, 0.0, -math.inf
         self.log: list[dict[str, Any]] = []
         if checkpoint := read_checkpoint(folder, recipe):
             self.restore(checkpoint)
@@ -118,16 +121,18 @@ class Training:
         """Go on from the present update to the last, then measure and write the record."""
         accelerator, recipe = self.accelerator, self.recipe
         self.network.train()
-        parallel = accelerator.prepare(self.network)
         batches = Batches(
             recipe, self.train_images, accelerator.process_index, accelerator.num_processes
         )
+        forward = accelerator.prepare(self.network, device_placement=[False])  # it is there
+        if self.device.type == "cuda" and recipe.updates >= COMPILED_FROM:
+            forward = compiled(forward, noisy(*batches(0)[:2]))
         window, snapshots = Window(self.device), snapshot_updates(recipe.updates)
         hidden = quiet() or not accelerator.is_main_process
         bar = tqdm(total=recipe.updates, initial=self.update, desc=recipe.name, disable=hidden)
         started = time.monotonic() - self.seconds
         while self.update < recipe.updates:
-            window.add(*self.one_update(parallel, batches(self.update)))
+            window.add(*self.one_update(forward, batches(self.update)))
             self.update += 1
             self.seconds = time.monotonic() - started
             bar.update()
@@ -141,13 +146,12 @@ class Training:
         self.finish()
 
     def one_update(
-        self, parallel: nn.Module, batch: tuple[Tensor, Tensor, Tensor]
+        self, forward: Callable[[Tensor], Tensor], batch: tuple[Tensor, Tensor, Tensor]
     ) -> tuple[Tensor, Tensor]:
         """Loss and training PSNR of one batch, and the step that they give."""
         x, z, sigma = batch
-        y = (x + z).contiguous(memory_format=torch.channels_last)
         with torch.enable_grad():  # also for a caller who has switched gradients off
-            residual = parallel(y).float()
+            residual = forward(noisy(x, z)).float()
             # y - residual - x = z - residual: the error of the residual is that of the estimate.
             error = (residual - z).square().mean(dim=(1, 2, 3))
             loss = self.recipe.loss(error, sigma.flatten())
@@ -157,7 +161,8 @@ class Training:
 
     def record_window(self, window: Window) -> dict[str, float]:
         """Log the mean loss and PSNR since the last line of the log."""
-        loss, output_psnr = self.accelerator.reduce(window.take(), reduction="mean").tolist()
+        means = self.accelerator.reduce(window.take(), reduction="mean")
+        loss, output_psnr = means.cpu().tolist()
         if not math.isfinite(loss):
             raise self.not_finite("loss")
         self.log.append(
@@ -179,8 +184,10 @@ class Training:
     def save(self) -> None:
         """Write a checkpoint, whole or not at all, and only of finite weights."""
         self.require_finite_weights()
-        if not self.accelerator.is_main_process:
+        recently = self.seconds - self.saved < CHECKPOINT_SECONDS
+        if recently or not self.accelerator.is_main_process:
             return
+        self.saved = self.seconds
         state = {
             "hash": self.recipe.hash,
             "update": self.update,
@@ -231,3 +238,8 @@ class Training:
             f"{self.recipe.name}: {what} is not finite at update {self.update}; the last good "
             "checkpoint is kept; lower learning_rate or step, or change the seed"
         )
+
+
+def noisy(x: Tensor, z: Tensor) -> Tensor:
+    """Noisy images y = x + z, in the memory format that convolutions are fastest with."""
+    return (x + z).contiguous(memory_format=torch.channels_last)

@@ -20,9 +20,9 @@ class Optimiser:
     """Adam on all weights, or orthogonalised momentum on the convolutions and Adam on the rest.
 
     ``torch.optim.Muon`` takes matrices only. A convolution's weight is one, (out, in k k), when
-    its memory is seen as such; so Muon is given these views, which share the weights' memory.
-    Its step has a fixed root mean square; the learning rate turns that into a fixed fraction of
-    the weight's own norm, which is what counts where a normalisation follows.
+    its memory is seen as such. Muon's step has a fixed root mean square; here it is made a fixed
+    fraction of the weight's own norm, which is what counts where a normalisation follows. So Muon
+    moves matrices of zeros, and gives the direction in which the weights are moved.
 
     Parameters
     ----------
@@ -37,9 +37,10 @@ class Optimiser:
         matrices = [p for p in network.parameters() if p.ndim == 4 and recipe.optimiser == "muon"]
         chosen = {id(p) for p in matrices}
         others = [p for p in network.parameters() if id(p) not in chosen]
-        self.pairs = [(p, nn.Parameter(as_matrix(p.detach()))) for p in matrices]
-        self.adam = torch.optim.Adam(others, lr=recipe.learning_rate)
-        self.muon = muon([matrix for _, matrix in self.pairs]) if self.pairs else None
+        self.pairs = [(p, nn.Parameter(torch.zeros_like(as_matrix(p.detach())))) for p in matrices]
+        fused = others[0].device.type == "cuda"
+        self.adam = torch.optim.Adam(others, lr=recipe.learning_rate, fused=fused)
+        self.muon = muon([direction for _, direction in self.pairs]) if self.pairs else None
 
     def step(self, update: int) -> None:
         """Apply the gradients of one update, and clear them."""
@@ -54,16 +55,18 @@ class Optimiser:
     def orthogonalised_step(self, optimiser: torch.optim.Optimizer, fraction: float) -> None:
         """One step of Muon, of length ``fraction`` of each weight's norm."""
         groups = optimiser.param_groups
-        for group, (weight, matrix) in zip(groups, self.pairs, strict=True):
-            if weight.grad is None:
-                continue
-            # Data-parallel wrappers may have moved the weight, so the view is taken anew.
-            matrix.data = as_matrix(weight.detach())
-            matrix.grad = as_matrix(weight.grad.contiguous(memory_format=layout(weight)))
-            rms = matrix.detach().norm() / math.sqrt(matrix.numel())
-            group["lr"] = float(rms) * fraction / RMS_OF_MUON
+        for group, (weight, direction) in zip(groups, self.pairs, strict=True):
+            assert weight.grad is not None
+            direction.grad = as_matrix(weight.grad.contiguous(memory_format=layout(weight)))
+            direction.detach().zero_()
+            group["lr"] = 1 / adjustment(direction)
             weight.grad = None
         optimiser.step()
+        for weight, direction in self.pairs:
+            # Data-parallel wrappers may have moved the weight, so the view is taken anew.
+            matrix = as_matrix(weight.detach())
+            rms = matrix.norm() / math.sqrt(matrix.numel())
+            add_scaled(matrix, direction.detach(), rms, fraction)
 
     def state_dict(self) -> dict[str, Any]:
         """State of both optimisers: plain containers of tensors and numbers."""
@@ -81,6 +84,22 @@ def muon(matrices: Iterable[nn.Parameter]) -> torch.optim.Muon:
     """Muon with a learning rate of its own for each matrix."""
     groups = [{"params": [matrix]} for matrix in matrices]
     return torch.optim.Muon(groups, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
+
+
+def adjustment(matrix: torch.Tensor) -> float:
+    """What torch's Muon multiplies a learning rate by."""
+    return RMS_OF_MUON * math.sqrt(max(matrix.shape))
+
+
+def add_scaled(
+    matrix: torch.Tensor, direction: torch.Tensor, rms: torch.Tensor, fraction: float
+) -> None:
+    """Add to a matrix the fraction of its root mean square in an orthogonal direction, in place."""
+    if matrix.device.type == "cpu":
+        length = float(rms) * fraction / RMS_OF_MUON * adjustment(matrix)
+        matrix.add_(direction, alpha=length)
+    else:  # without waiting for the number
+        matrix.addcmul_(direction, rms * (fraction / RMS_OF_MUON * adjustment(matrix)))
 
 
 def layout(weight: torch.Tensor) -> torch.memory_format:

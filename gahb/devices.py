@@ -1,0 +1,105 @@
+"""What a GPU asks for and a CPU does not: another precision, a compiler, a memory that may run out.
+
+floor: 1
+"""
+
+from __future__ import annotations
+
+import gc
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import torch
+from accelerate.utils import parse_flag_from_env
+from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+from torch import Tensor, nn
+
+__all__ = ["compiled", "images_at_a_time", "in_batches", "in_double", "mixed_precision"]
+
+Result = TypeVar("Result")
+
+ON_A_CPU = 64  # images at a time: faster than fewer, and no slower than more
+AT_MOST = 1024
+SHARE = 0.25  # of the free memory: what follows may need more than what was tried
+
+
+def mixed_precision() -> str:
+    """Name of the precision to train in, as accelerate takes it: ``bf16`` or ``no``.
+
+    ``bf16`` where a GPU computes in it by itself. On other GPUs convolutions are in TF32 where
+    there is such a thing, by torch's own default.
+    """
+    if not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return "no"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+
+
+def in_double(x: Tensor) -> Tensor:
+    """``x`` in double precision; on the CPU where its own device has none, as Apple's GPUs."""
+    return (x.cpu() if x.device.type == "mps" else x).double()
+
+
+def compiled(network: nn.Module, y: Tensor, backend: str = "inductor") -> Callable[..., Any]:
+    """The network by ``torch.compile``, or with a warning itself where that fails on ``y``.
+
+    It is tried forwards and backwards, as a training needs it, and leaves no trace of that in the
+    gradients and the buffers of the network.
+    """
+    before = {name: buffer.clone() for name, buffer in network.named_buffers()}
+    fast: Callable[..., Any] = torch.compile(network, backend=backend)
+    try:
+        with torch.enable_grad():
+            fast(y).float().sum().backward()
+    except Exception as error:  # of whatever kind the compiler's is
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        warnings.warn(f"torch.compile: {reason}; going on without it", stacklevel=2)
+        fast = network
+    network.zero_grad()
+    for name, buffer in network.named_buffers():
+        buffer.data.copy_(before[name])
+    return fast
+
+
+@torch.no_grad()
+def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
+    """Images like those of ``x``, (n, C, H, W), that ``f`` should be given at a time.
+
+    On a GPU by the free memory and what ``f`` takes for one image; 64 elsewhere.
+    """
+    if x.device.type != "cuda":
+        return ON_A_CPU
+    torch.cuda.reset_peak_memory_stats(x.device)
+    before = torch.cuda.memory_allocated(x.device)
+    f(x[:1])
+    taken = max(torch.cuda.max_memory_allocated(x.device) - before, 1)
+    # What torch has reserved and does not use is free as well.
+    free = torch.cuda.mem_get_info(x.device)[0] + torch.cuda.memory_reserved(x.device) - before
+    return max(1, min(int(SHARE * free) // taken, AT_MOST))
+
+
+def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result]:
+    """Results of ``run`` on n items, ``size`` at a time; half as many when memory runs out.
+
+    Examples
+    --------
+    >>> in_batches(lambda items: list(range(5))[items], n=5, size=2)
+    [[0, 1], [2, 3], [4]]
+    """
+    results: list[Result] = []
+    start = 0
+    while start < n:
+        stop = min(start + size, n)
+        try:
+            results.append(run(slice(start, stop)))
+        except RuntimeError as error:
+            if stop - start == 1 or not should_reduce_batch_size(error):
+                raise
+            size = (stop - start) // 2
+        else:
+            start = stop
+            continue
+        # Only here, behind the handler, nothing holds what the failed call had allocated.
+        gc.collect()
+        clear_device_cache()
+    return results
