@@ -6,6 +6,7 @@ give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draw
 
 from gahb import (
     artifacts,
+    bandlets,
     figures,
     images,
     networks,
@@ -16,6 +17,7 @@ from gahb import (
     similarity,
 )
 from gahb.artifacts import load, verify
+from gahb.bandlets import Bandlets, Wavelets
 from gahb.basis import (
     Basis,
     adaptive_basis,
@@ -37,6 +39,7 @@ from gahb.metrics import (
     PsnrCurve,
     average_gap,
     kl_gap,
+    local_slopes,
     psnr,
     psnr_curve,
     psnr_from_sigma,
@@ -53,6 +56,7 @@ from gahb.wrapped import wrap
 
 __all__ = [
     "BFCNN",
+    "Bandlets",
     "BaseDenoiser",
     "Basis",
     "Denoiser",
@@ -63,9 +67,11 @@ __all__ = [
     "Samples",
     "UNet",
     "Variance",
+    "Wavelets",
     "adaptive_basis",
     "artifacts",
     "average_gap",
+    "bandlets",
     "closest",
     "coefficients",
     "cosine_similarity",
@@ -78,6 +84,7 @@ __all__ = [
     "kl_gap",
     "linearity_error",
     "load",
+    "local_slopes",
     "memorization_report",
     "networks",
     "optimal",

@@ -12,6 +12,7 @@ from gahb.figures.report import report_curves, report_images, report_similaritie
 from gahb.figures.risks import divergence_by_noise, rank_against_residual, variance_and_bias
 from gahb.figures.similarity import drawn_from_one_noise, similarity_histograms
 from gahb.figures.sizes import estimates_against_n
+from gahb.figures.slopes import psnr_slopes, slopes_against_noise
 from gahb.figures.style import colours, count_label, panels, style
 from gahb.figures.updates import curve_against_updates, gap_map
 
@@ -31,6 +32,7 @@ __all__ = [
     "image_grid",
     "panels",
     "psnr_curves",
+    "psnr_slopes",
     "rank_against_residual",
     "report_curves",
     "report_images",
@@ -38,6 +40,7 @@ __all__ = [
     "shrinkage_and_coefficients",
     "shrinkage_factors",
     "similarity_histograms",
+    "slopes_against_noise",
     "style",
     "variance_and_bias",
     "vector_grid",
