@@ -24,6 +24,7 @@ __all__ = ["density_1d", "density_2d"]
 POINTS = 601  # of a curve
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
 TONES = 61  # points along each side of a map of densities
+LEVELS = 9  # greys of such a map: few, as pictures of many frames must be small
 ARROWS = 13  # along each side of a field
 PARTS = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
 MESH = 25  # lines of a mesh in each direction
@@ -128,7 +129,8 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     tones = noisy.log_density(map_of_points).exp().view(TONES, TONES).numpy()
     fig, (left, right) = panels(2, height=3.8)
     with style():
-        left.imshow(tones, "Greys", origin="lower", extent=(*span, *span), interpolation="bilinear")
+        side = _points(span, TONES).numpy()
+        left.contourf(side, side, tones, levels=LEVELS, cmap="Greys")
         start = arrows.flatten(1).numpy()
         step = noisy(arrows).flatten(1).numpy() - start
         left.quiver(*start.T, *step.T, color=_colour(), angles="xy", scale_units="xy", scale=PARTS)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import torch
 from matplotlib.axes import Axes
 from torch import Tensor
@@ -18,7 +19,7 @@ from gahb.metrics import Divergence
 
 __all__ = ["divergence_by_noise", "rank_against_residual", "variance_and_bias"]
 
-LINES = 9  # of equal error
+LINES = 10  # of equal error, or fewer
 
 
 def divergence_by_noise(
@@ -86,7 +87,7 @@ def rank_against_residual(
 ) -> Axes:
     """What denoisers keep, against what they leave: the two terms of their error (equation 7).
 
-    Grey lines join what has the same error, the less the further down and to the left.
+    Grey lines join what has the same error, which is written on them.
 
     Parameters
     ----------
@@ -130,15 +131,12 @@ def rank_against_residual(
 
 
 def _lines_of_equal_error(ax: Axes, sigma: float) -> None:
-    """Lines 2 sigma^2 trace + residual = constant, across what is seen."""
+    """Lines 2 sigma^2 trace + residual = constant, with that error, across what is seen."""
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
-    weight = 2 * sigma**2
-    lowest, highest = weight * left + bottom, weight * right + top
-    ends = torch.tensor([left, right])
-    for error in torch.linspace(lowest, highest, LINES + 2)[1:-1].tolist():
-        ax.plot(ends, error - weight * ends, color="0.8", linewidth=0.8, zorder=1)
-    ax.set_xlim(left, right)
-    ax.set_ylim(bottom, top)
+    trace, residual = np.linspace(left, right, 50), np.linspace(bottom, top, 50)
+    error = 2 * sigma**2 * trace + residual[:, None]
+    lines = ax.contour(trace, residual, error, LINES, colors="0.75", linewidths=0.8, zorder=1)
+    ax.clabel(lines, fontsize=8, colors=GREY)
     ax.grid(False)
 
 
@@ -151,8 +149,8 @@ def variance_and_bias(
 ) -> Axes:
     """Squared coefficients of an image in order, and those that stand above the noise (eq. 12).
 
-    Above a line of height sigma^2 are the M coefficients that are kept: their noise, M sigma^2, is
-    the area of the rectangle below the line. Right of it is the energy that is lost.
+    The M coefficients above a line of height sigma^2 are kept and cost sigma^2 each. The others,
+    right of the line, are lost. The smallest coefficients are not shown.
 
     Parameters
     ----------
@@ -182,20 +180,23 @@ def variance_and_bias(
     check_some("sigmas", labels)
     energies = coefficients.square().sort(descending=True).values
     ranks = torch.arange(1, len(energies) + 1)
+    lowest = min(sigmas) ** 2 / 100
     palette = colours(labels)
     with style():
         ax = axes_or_new(ax)
-        ax.loglog(ranks, energies, color=GREY, zorder=3)
+        shown = energies > lowest
+        ax.loglog(ranks[shown], energies[shown], color=GREY, zorder=3)
         for label, sigma in labels.items():
             kept = int((energies > sigma**2).sum())
             ax.plot([1, max(kept, 1)], [sigma**2] * 2, color=palette[label])
             ax.plot(
                 [max(kept, 1)] * 2,
-                [sigma**2, float(energies[-1])],
+                [sigma**2, lowest],
                 color=palette[label],
                 linestyle="--",
                 label=f"{label}: M = {kept}",
             )
+        ax.set_ylim(bottom=lowest)
         label_axes(ax, "Rank k", "Squared coefficient", title)
         ax.legend()
     return ax
