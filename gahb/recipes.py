@@ -76,7 +76,7 @@ SCALES = {
         bfcnn={"size": 16, "depth": 21, "width": 32},
         resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
-        calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 1_500},
+        calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 1_000},
         regularities=(2, 4),
         budget={"updates": 3_000, "batch": 32},
     ),
