@@ -7,6 +7,7 @@ from typing import Any
 
 from gahb import recipes, settings, training
 from gahb.denoiser import Denoiser
+from gahb.devices import best_device
 from gahb.released import released_network
 from gahb.training import Recipe, train
 from gahb.training.monitor import FINAL_IMAGES, measured
@@ -27,7 +28,7 @@ TOLERANCE = 0.01  # dB, between the stored and the measured PSNR
 
 
 def load(name: str, edition: str | None = None) -> Denoiser:
-    """The trained denoiser of a recipe.
+    """The trained denoiser of a recipe, on the GPU where there is one.
 
     The laptop edition ships its weights. The others train them where they are missing: the smoke
     edition in seconds, the colab and paper editions on the GPU that they are meant for. In the
@@ -55,7 +56,7 @@ def load(name: str, edition: str | None = None) -> Denoiser:
     if recipe.edition != "laptop":
         return train(recipe)
     require(recipe)
-    return Denoiser(load_network(folder_of(recipe), recipe))
+    return Denoiser(load_network(folder_of(recipe), recipe)).to(best_device())
 
 
 def manifest(name: str, edition: str | None = None) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_images, check_number
+from gahb.devices import device_of
 
 __all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser"]
 
@@ -100,6 +101,8 @@ class NonBlindDenoiser(BaseDenoiser):
 class Denoiser(BaseDenoiser):
     """Blind denoiser f(y) = y - network(y), the network's output being the residual.
 
+    It computes on the device of the network, and gives its results on that of ``y``.
+
     Parameters
     ----------
     network : torch.nn.Module
@@ -130,8 +133,9 @@ class Denoiser(BaseDenoiser):
     def residual(self, y: Tensor) -> Tensor:
         """Estimated noise network(y), (n, C, H, W)."""
         check_images("y", y, finite=False)
-        estimate: Tensor = self.network(y)
-        return estimate
+        home = device_of(self, otherwise=y.device)
+        estimate: Tensor = self.network(y.to(home))
+        return estimate.to(y.device)
 
     def train(self, mode: bool = True) -> Self:
         """Keep a denoiser in evaluation mode: only a bare network is trained."""

@@ -15,7 +15,15 @@ from accelerate.utils import parse_flag_from_env
 from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 
-__all__ = ["compiled", "images_at_a_time", "in_batches", "in_double", "mixed_precision"]
+__all__ = [
+    "best_device",
+    "compiled",
+    "device_of",
+    "images_at_a_time",
+    "in_batches",
+    "in_double",
+    "mixed_precision",
+]
 
 Result = TypeVar("Result")
 
@@ -24,15 +32,27 @@ AT_MOST = 1024
 SHARE = 0.25  # of the free memory: what follows may need more than what was tried
 
 
+def best_device() -> torch.device:
+    """The GPU, or the CPU where there is none or ``ACCELERATE_USE_CPU`` asks for it."""
+    if parse_flag_from_env("ACCELERATE_USE_CPU"):
+        return torch.device("cpu")
+    return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def device_of(f: Any, otherwise: torch.device) -> torch.device:
+    """Device of the weights of ``f``, or another where it shows none."""
+    held = (*f.parameters(), *f.buffers()) if isinstance(f, nn.Module) else ()
+    return held[0].device if held else otherwise
+
+
 def mixed_precision() -> str:
     """Name of the precision to train in, as accelerate takes it: ``bf16`` or ``no``.
 
     ``bf16`` where a GPU computes in it by itself. On other GPUs convolutions are in TF32 where
     there is such a thing, by torch's own default.
     """
-    if not torch.cuda.is_available() or parse_flag_from_env("ACCELERATE_USE_CPU"):
-        return "no"
-    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "no"
+    cuda = best_device().type == "cuda"
+    return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
 
 
 def in_double(x: Tensor) -> Tensor:
@@ -67,14 +87,15 @@ def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
     On a GPU by the free memory and what ``f`` takes for one image; 64 elsewhere.
     """
-    if x.device.type != "cuda":
+    device = device_of(f, x.device)
+    if device.type != "cuda":
         return ON_A_CPU
-    torch.cuda.reset_peak_memory_stats(x.device)
-    before = torch.cuda.memory_allocated(x.device)
+    torch.cuda.reset_peak_memory_stats(device)
+    before = torch.cuda.memory_allocated(device)
     f(x[:1])
-    taken = max(torch.cuda.max_memory_allocated(x.device) - before, 1)
+    taken = max(torch.cuda.max_memory_allocated(device) - before, 1)
     # What torch has reserved and does not use is free as well.
-    free = torch.cuda.mem_get_info(x.device)[0] + torch.cuda.memory_reserved(x.device) - before
+    free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - before
     return max(1, min(int(SHARE * free) // taken, AT_MOST))
 
 

@@ -93,6 +93,22 @@ def test_a_denoiser_computes_on_its_device(f, far_f):
     assert torch.equal(far.cpu(), here)
 
 
+def test_a_denoiser_takes_images_from_the_cpu_and_gives_them_back(f, far_f):
+    x = torch.rand(2, 1, 16, 16)
+    estimate = far_f(x)
+    assert type(estimate) is torch.Tensor
+    assert torch.equal(estimate, f(x))
+    curves = [gahb.psnr_curve(g, x, [20]).per_image for g in (f, far_f)]
+    assert torch.allclose(*curves, atol=1e-4)
+
+
+def test_what_was_trained_is_loaded_where_it_computes_fastest(quick, artifacts, monkeypatch, there):
+    gahb.train(quick.but(updates=2))
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: DEVICE)
+    loaded = gahb.train(quick.but(updates=2))
+    assert {p.device for p in loaded.parameters()} == {DEVICE}
+
+
 def test_the_sampler_draws_the_same_on_another_device(f, far_f):
     here = gahb.sample(f, 3, 16, seed=0, sigma_end=0.3)
     far = gahb.sample(far_f, 3, 16, seed=0, sigma_end=0.3)
@@ -170,7 +186,8 @@ def test_double_precision_is_left_to_the_cpu_where_a_gpu_has_none():
 )
 def test_bf16_is_used_where_it_is_native(monkeypatch, gpu, native, cpu_chosen, expected):
     monkeypatch.setenv("ACCELERATE_USE_CPU", cpu_chosen)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: gpu)
+    found = torch.device("cuda") if gpu else None
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda check_available: found)
     monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: native)
     assert devices.mixed_precision() == expected
 

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_count
-from gahb.devices import images_at_a_time, in_batches
+from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.measurement import Measurement
 from gahb.sampling.noise import Noise
 from gahb.sampling.samples import Collector, Samples, State
@@ -209,5 +209,5 @@ def _home(f: Any) -> Tensor:
     """A tensor on the device and of the dtype in which ``f`` computes, as far as it shows."""
     held = [*f.parameters(), *f.buffers()] if isinstance(f, nn.Module) else []
     dtypes = [tensor.dtype for tensor in held if tensor.is_floating_point()]
-    device = held[0].device if held else None
+    device = device_of(f, otherwise=torch.device("cpu"))
     return torch.empty(0, device=device, dtype=dtypes[0] if dtypes else torch.float32)

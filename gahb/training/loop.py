@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from gahb.denoiser import Denoiser
-from gahb.devices import compiled, mixed_precision
+from gahb.devices import best_device, compiled, mixed_precision
 from gahb.settings import quiet, written_whole
 from gahb.training.batches import Batches
 from gahb.training.monitor import (
@@ -91,7 +91,7 @@ def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = Fal
                 f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
                 f"{recipe.hash}); train again, or elsewhere"
             )
-        return Denoiser(load_network(folder, recipe))
+        return Denoiser(load_network(folder, recipe)).to(best_device())
     training = Training(recipe, folder)
     training.run()
     return Denoiser(training.network)
