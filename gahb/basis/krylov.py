@@ -135,9 +135,9 @@ class KrylovSpace:
         lengths = torch.linalg.qr(block.T).R.diagonal().abs()
         missing = (lengths < self.negligible)[:, None]
         block = torch.where(missing, random_block(block, self.generator), block)
-        for _ in range(2):  # once is not enough in finite precision
-            block = torch.linalg.qr(self.outside(block).T).Q.T
-        return block
+        # What rounding left of the space after the first time goes at the second.
+        orthonormal: Tensor = torch.linalg.qr(self.outside(block).T).Q.T
+        return orthonormal
 
     def outside(self, vectors: Tensor) -> Tensor:
         """What the vectors (n, d) have outside the space."""
