@@ -52,6 +52,7 @@ from gahb.sampling import Samples, sample
 from gahb.settings import edition
 from gahb.similarity import closest, cosine_similarity, distance_ratio, verdicts
 from gahb.training import Recipe, train
+from gahb.unshuffled import Unshuffled
 from gahb.wrapped import wrap
 
 __all__ = [
@@ -66,6 +67,7 @@ __all__ = [
     "Report",
     "Samples",
     "UNet",
+    "Unshuffled",
     "Variance",
     "Wavelets",
     "adaptive_basis",
