@@ -1,0 +1,143 @@
+"""The scorecard: its claims, its verdicts, and that none has become worse."""
+
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+
+from gahb import measured, scorecard
+from gahb.__main__ import main
+from gahb.metrics import Estimate
+from gahb.scorecard import Claim
+
+BOOK = Path(__file__).resolve().parents[1] / "book"
+NUMBERED = [claim for claim in scorecard.claims() if claim.number]
+
+
+@pytest.fixture
+def claim():
+    return Claim(
+        name="agree",
+        where="Figure 2",
+        says="Two networks agree.",
+        paper="0.9",
+        page="model_variance",
+        heading="In numbers",
+        number="between",
+        holds=(0.9, 1),
+        in_part=(0.5, 1),
+    )
+
+
+@pytest.fixture
+def one_claim(artifacts, claim, monkeypatch):
+    """A scorecard of one claim, in an edition of its own."""
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    monkeypatch.setattr("gahb.scorecard.card.claims", lambda: (claim,))
+
+
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        (0.9, "holds"),
+        (1.0, "holds"),
+        (0.89, "holds in part"),
+        (0.5, "holds in part"),
+        (0.49, "does not hold at this scale"),
+        (1.1, "does not hold at this scale"),
+        (math.nan, "not tested"),
+    ],
+)
+def test_a_verdict_is_the_range_that_the_number_is_in(claim, value, verdict):
+    assert claim.verdict(Estimate(value, (0.0, 2.0))) == verdict
+
+
+def test_what_was_not_measured_is_not_tested(claim):
+    assert claim.verdict(None) == "not tested"
+
+
+@pytest.mark.parametrize("bounds", [None, (1.0, 0.9)])
+def test_a_number_needs_a_range(claim, bounds):
+    with pytest.raises(ValueError, match=r"^agree: holds: "):
+        Claim(**{**vars(claim), "holds": bounds, "in_part": None})
+
+
+def test_there_is_one_row_for_every_claim():
+    names = [claim.name for claim in scorecard.claims()]
+    assert len(names) == len(set(names)) >= 25
+    assert [row.claim.name for row in scorecard.rows()] == names
+
+
+@pytest.mark.parametrize("claim", scorecard.claims(), ids=lambda claim: claim.name)
+def test_every_claim_points_to_a_section_of_a_page(claim):
+    text = (BOOK / f"{claim.page}.md").read_text(encoding="utf-8")
+    assert claim.heading in re.findall(r"^#{1,3} (.+)$", text, re.MULTILINE)
+
+
+@pytest.mark.parametrize("claim", NUMBERED, ids=lambda claim: claim.name)
+def test_every_number_was_recorded_by_the_page_that_it_is_credited_to(claim):
+    text = (BOOK / f"{claim.page}.md").read_text(encoding="utf-8")
+    assert re.search(rf'gahb\.record\(\s*"{claim.page}"', text)
+    assert math.isfinite(measured.read(claim.page)[claim.number].value)
+
+
+def test_no_verdict_is_worse_than_the_one_that_was_kept():
+    kept = scorecard.committed()
+    assert kept.keys() == {claim.name for claim in scorecard.claims()}
+    assert not scorecard.worse(scorecard.rows(), kept)
+
+
+def test_a_changed_number_changes_the_verdict_and_the_command_fails(one_claim, capsys):
+    measured.record("model_variance", between=0.95)
+    assert main(["scorecard", "--write"]) == 0
+    measured.record("model_variance", between=0.8)
+    (row,) = scorecard.rows()
+    assert row.verdict == "holds in part"
+    assert "0.8" in scorecard.as_html([row])
+    assert main(["scorecard"]) == 1
+    assert "gahb: agree is worse than before: holds in part" in capsys.readouterr().err
+    measured.record("model_variance", between=0.99)
+    assert main(["scorecard"]) == 0
+
+
+def test_a_number_that_is_gone_is_worse_than_any(one_claim):
+    measured.record("model_variance", between=0.1)
+    scorecard.write(scorecard.rows())
+    measured.record("model_variance", other=0.1)
+    (row,) = scorecard.worse(scorecard.rows(), scorecard.committed())
+    assert row.verdict == "not tested"
+
+
+def test_the_command_shows_paper_and_ours(one_claim, capsys):
+    measured.record("model_variance", between=Estimate(0.957, (0.94, 0.97)))
+    assert main(["scorecard"]) == 0
+    shown = capsys.readouterr().out
+    assert "HOLDS: Two networks agree." in shown
+    assert "paper: 0.9; ours: 0.957 [0.94, 0.97]" in shown
+    assert "1 claims at edition smoke: 1 holds, 0 holds in part" in shown
+
+
+def test_the_table_is_safe_and_links_to_the_section(one_claim):
+    html = scorecard.as_html(scorecard.rows())
+    assert '<a href="model_variance.html#in-numbers">Figure 2</a>' in html
+    assert "<td>–</td>" in html
+
+
+def test_kept_verdicts_are_json_by_name(one_claim, artifacts):
+    scorecard.write(scorecard.rows())
+    kept = json.loads((artifacts / "smoke" / "scorecard.json").read_text())
+    assert kept == {"agree": "not tested"}
+
+
+@pytest.mark.parametrize(
+    ("heading", "anchor"),
+    [
+        ("In numbers", "in-numbers"),
+        ("Is the gap really zero at the largest N?", "is-the-gap-really-zero-at-the-largest-n"),
+        ("Another network: BF-CNN", "another-network-bf-cnn"),
+    ],
+)
+def test_anchors_are_those_of_the_rendered_page(heading, anchor):
+    assert scorecard.anchor(heading) == anchor
