@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import torch
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from torch import Tensor
 
 from gahb.checks import check_number
@@ -19,7 +20,7 @@ from gahb.metrics import Divergence
 
 __all__ = ["divergence_by_noise", "rank_against_residual", "variance_and_bias"]
 
-LINES = 10  # of equal error, or fewer
+LINES = 15  # of equal error, or fewer
 
 
 def divergence_by_noise(
@@ -135,7 +136,17 @@ def _lines_of_equal_error(ax: Axes, sigma: float) -> None:
     (left, right), (bottom, top) = ax.get_xlim(), ax.get_ylim()
     trace, residual = np.linspace(left, right, 50), np.linspace(bottom, top, 50)
     error = 2 * sigma**2 * trace + residual[:, None]
-    lines = ax.contour(trace, residual, error, LINES, colors="0.75", linewidths=0.8, zorder=1)
+    levels = MaxNLocator(LINES).tick_values(0, error.max())
+    lines = ax.contour(
+        trace,
+        residual,
+        error,
+        levels,
+        colors="0.75",
+        linewidths=0.8,
+        linestyles="solid",
+        zorder=1,
+    )
     ax.clabel(lines, fontsize=8, colors=GREY)
     ax.grid(False)
 
