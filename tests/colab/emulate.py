@@ -10,6 +10,7 @@ smoke edition.
 
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -18,7 +19,7 @@ from pathlib import Path
 
 import nbformat
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellControlSignal
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
@@ -29,6 +30,7 @@ from opening import repository  # noqa: E402
 
 PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 SECONDS_PER_CELL = 900
+COLOUR = re.compile(r"\x1b\[[\d;]*m")
 STARTUP = "import google.colab"  # Colab's kernel has it imported before the first cell
 NOT_OF_COLAB = ("GAHB_", "JUPYTER", "PYTHON", "VIRTUAL_ENV", "MPLBACKEND")
 
@@ -66,7 +68,10 @@ def write_kernelspec(home: Path) -> None:
 def pip(*arguments: str) -> str:
     """What pip says in ``.venv-colab``."""
     command = [str(PYTHON), "-m", "pip", "--disable-pip-version-check", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    said = subprocess.run(command, capture_output=True, text=True, check=False)
+    if said.returncode != 0:
+        raise RuntimeError(f"pip {arguments[0]}: {said.stdout}{said.stderr}")
+    return said.stdout
 
 
 def installed() -> dict[str, str]:
@@ -98,14 +103,15 @@ def outcome(chapter: Path, home: Path, colab: dict[str, str]) -> str | None:
     """What is wrong with a chapter on Colab, or None."""
     try:
         printed = run(chapter, home)
-    except (CellExecutionError, DeadKernelError, subprocess.CalledProcessError) as error:
-        return str(error)
+        pip("check")
+    # A cell that fails or takes too long; a kernel that dies; a notebook that is not committed.
+    except (CellControlSignal, RuntimeError, subprocess.CalledProcessError) as error:
+        return COLOUR.sub("", str(error))
     after = installed()
     if replaced := {name: after.get(name) for name in colab if after.get(name) != colab[name]}:
         return f"replaced what Colab has: {replaced}"
     if "edition smoke" not in printed:
         return f"the first cell did not set the runtime up: it printed {printed!r}"
-    pip("check")
     return None
 
 
