@@ -23,6 +23,10 @@ class Disks(ManifoldDenoiser):
     posterior's mass. At small noise it projects on the tangent space of the disks: its Jacobian
     has five eigenvalues near 1, and its squared error is 5 sigma^2 (Figure 5).
 
+    At 32 x 32 pixels, more nodes move the estimate by less than a thousandth of its error for sigma
+    up to 0.3. At sigma = 1, where the posterior is broad and has several peaks, they move it by up
+    to 3%, which costs less than a thousandth in squared error; a larger ``order`` does better.
+
     Parameters
     ----------
     size : int
