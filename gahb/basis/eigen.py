@@ -62,8 +62,8 @@ def adaptive_basis(
         Number of leading eigenpairs, which are found without forming the Jacobian, in much less
         time where k is far below d = C H W. By default all d, from the whole Jacobian.
     tolerance : float
-        Largest residual that is accepted where k is given. The eigenvalues themselves are much
-        closer: their error is of the order of the residual squared, over the gap.
+        Largest residual that is accepted where k is given. Eigenvalues that stand apart are much
+        closer: their error is of the order of the residual squared, over their distance.
     seed : int
         Fixes the random vectors from which the search for k eigenpairs starts.
 

@@ -19,11 +19,17 @@ LOOKS = 4  # powers of S times other random vectors, before eigenvalues count as
 
 @dataclass(frozen=True, eq=False)
 class Pairs:
-    """Eigenvalues (k,), descending; eigenvectors (k, d); and residuals ||S e - lambda e||, (k,)."""
+    """Eigenvalues (k,), descending; eigenvectors e, (k, d); and S e - lambda e for each, (k, d)."""
 
     values: Tensor
     vectors: Tensor
-    residuals: Tensor
+    remainders: Tensor
+
+    @property
+    def residuals(self) -> Tensor:
+        """Norms ||S e - lambda e||, (k,)."""
+        norms: Tensor = self.remainders.norm(dim=1)
+        return norms
 
 
 def leading_pairs(
@@ -36,10 +42,11 @@ def leading_pairs(
 ) -> Pairs:
     """Largest eigenvalues of S and their eigenvectors, by a block Krylov method [1]_.
 
-    The space spanned by X, S X, S^2 X, ... for a few random vectors X grows until the k leading
-    eigenpairs of S within it are eigenpairs of S, by their measured residuals. Residuals do not
-    tell whether they lead in all of S: of equal eigenvalues, powers of S reach only as many as X
-    has vectors. So the search goes on from other random vectors until that changes nothing.
+    A space that begins with a few random vectors X grows by what the k leading eigenpairs of S
+    within it lack, which at first means by S X, S^2 X, ..., until they are eigenpairs of S. Their
+    residuals do not tell whether they lead in all of S: of equal eigenvalues, powers of S reach
+    only as many as X has vectors. So other random vectors and a few powers of S times these are
+    taken in, until that changes nothing.
 
     Parameters
     ----------
@@ -101,7 +108,7 @@ class KrylovSpace:
         generator: torch.Generator,
     ) -> None:
         self.times, self.negligible, self.generator = times, negligible, generator
-        self.basis, self.products, self.newest = start, products, products
+        self.block, self.basis, self.products, self.newest = len(start), start, products, products
         self.within = start @ products.T  # its upper triangle: S is symmetric
 
     @property
@@ -110,14 +117,13 @@ class KrylovSpace:
         return len(self.basis) == self.basis.shape[1]
 
     def converged(self, k: int, tolerance: float) -> Pairs:
-        """Grow by powers of S until the residuals of k leading eigenpairs are small enough."""
-        while not self.is_whole:
-            if len(self.basis) >= k:
-                pairs = self.pairs(k)
-                if (pairs.residuals <= tolerance).all():
-                    return pairs
-            self.grow(self.newest)
-        return self.pairs(k)
+        """Grow by what eigenpairs lack until the residuals of the k leading ones are small."""
+        while True:
+            pairs = self.pairs(k)
+            lacking = pairs.remainders[pairs.residuals > tolerance]
+            if self.is_whole or (len(self.basis) >= k and not len(lacking)):
+                return pairs
+            self.grow(principal_part(lacking, self.block) if len(lacking) else self.newest)
 
     def grow(self, vectors: Tensor) -> None:
         """Take in vectors (n, d), as far as there is room, and multiply them by S."""
@@ -148,8 +154,14 @@ class KrylovSpace:
         values, coordinates = torch.linalg.eigh(self.within, UPLO="U")
         values, coordinates = values.flip(0)[:k], coordinates.flip(1)[:, :k].T
         vectors = coordinates @ self.basis
-        residuals = (coordinates @ self.products - values[:, None] * vectors).norm(dim=1)
-        return Pairs(values, vectors, residuals)
+        return Pairs(values, vectors, coordinates @ self.products - values[:, None] * vectors)
+
+
+def principal_part(vectors: Tensor, n: int) -> Tensor:
+    """The at most n orthogonal vectors that together come closest to all ``vectors``, (m, d)."""
+    _, lengths, directions = torch.linalg.svd(vectors, full_matrices=False)
+    part: Tensor = lengths[:n, None] * directions[:n]
+    return part
 
 
 def random_block(like: Tensor, generator: torch.Generator) -> Tensor:
