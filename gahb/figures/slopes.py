@@ -54,7 +54,7 @@ def psnr_slopes(
     --------
     >>> import torch
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> curve = PsnrCurve.of(levels, 18 + 0.6 * levels[:, None] + torch.rand(9, 20))
+    >>> curve = PsnrCurve.of(levels, 0.6 * levels[:, None] + torch.arange(18.0, 20.0))
     >>> ax = psnr_slopes({"α = 2": curve}, {"α = 2": 2 / 3}, over=(5, 30))
     >>> ax.get_legend().get_texts()[0].get_text()
     'α = 2, slope 0.60 (0.67)'
