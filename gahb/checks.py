@@ -11,7 +11,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-__all__ = ["check_choice", "check_count", "check_images", "check_number"]
+__all__ = [
+    "check_choice",
+    "check_count",
+    "check_finite",
+    "check_float",
+    "check_images",
+    "check_number",
+]
 
 
 def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:
@@ -40,6 +47,19 @@ def check_number(argument: str, value: Any, low: float, high: float = float("inf
         raise ValueError(f"{argument}: {value} is not {accepted}")
 
 
+def check_float(argument: str, value: Any, accepted: str) -> None:
+    """Raise TypeError unless ``value`` is a floating-point tensor, as ``accepted`` says."""
+    if not isinstance(value, Tensor) or not value.is_floating_point():
+        given = value.dtype if isinstance(value, Tensor) else type(value).__name__
+        raise TypeError(f"{argument}: {given} is not {accepted}")
+
+
+def check_finite(argument: str, value: Tensor) -> None:
+    """Raise ValueError unless all values of a tensor are finite."""
+    if not value.isfinite().all():
+        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
+
+
 def check_images(
     argument: str,
     x: Any,
@@ -66,5 +86,5 @@ def check_images(
     if size is not None and x.shape[1:] != torch.Size(size):
         fitting = ", ".join(str(side) for side in size)
         raise ValueError(f"{argument}: shape {tuple(x.shape)} is not the accepted (n, {fitting})")
-    if finite and not x.is_meta and not torch.isfinite(x).all():
-        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
+    if finite and not x.is_meta:
+        check_finite(argument, x)

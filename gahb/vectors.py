@@ -8,7 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.checks import check_images
+from gahb.checks import check_finite, check_images
 
 __all__ = ["check_batch", "directions", "rows"]
 
@@ -55,8 +55,7 @@ def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
 def _filled(levels: Tensor, argument: str, x: Tensor, centred: bool) -> Tensor:
     """Write the rows into ``levels``, (n, d), in place: images may be many."""
     levels.copy_(x.flatten(1))
-    if not levels.isfinite().all():
-        raise ValueError(f"{argument}: holds NaN or infinity; accepted: finite values only")
+    check_finite(argument, levels)
     if x.dtype == torch.uint8:
         levels /= 255
     if centred:

@@ -22,8 +22,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number
-from gahb.images.streams import SUBSETS, stream
+from gahb.checks import check_count, check_number
+from gahb.images.streams import check_indices, check_stream, stream
 
 __all__ = ["calpha_images", "draw_calpha"]
 
@@ -115,15 +115,11 @@ def calpha_images(
 def _check(
     indices: Sequence[int], size: int, contour: float, background: float, subset: str, seed: int
 ) -> None:
-    if not len(indices):
-        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
-    for index in indices:
-        check_count("indices", index, minimum=0)
+    check_indices(indices)
     check_count("size", size, minimum=8)
     check_number("contour", contour, low=0.5, high=16)
     check_number("background", background, low=0.5, high=16)
-    check_choice("subset", subset, SUBSETS)
-    check_count("seed", seed, 0, 2**32 - 1)
+    check_stream(subset, seed)
 
 
 def contours(noise: Array, alpha: float) -> Array:

@@ -17,7 +17,7 @@ from gahb.images.cache import read_images, write_images
 from gahb.images.duplicates import remove_duplicates
 from gahb.images.files import File, opened, pictures, state_of
 from gahb.images.pictures import read_picture
-from gahb.images.streams import SUBSETS
+from gahb.images.streams import SUBSETS, random_numbers
 from gahb.settings import cache_folder, quiet
 
 __all__ = ["counted", "first_images", "read_folder"]
@@ -55,7 +55,7 @@ def split(count: int, seed: int) -> dict[str, Tensor]:
     >>> {subset: len(indices) for subset, indices in split(100, seed=0).items()}
     {'S1': 45, 'S2': 45, 'test': 10}
     """
-    order = np.random.RandomState(np.random.Philox(seed)).permutation(count)
+    order = random_numbers(seed).permutation(count)
     half = int(SHARE * count)
     parts = np.split(order, [half, 2 * half])
     return {subset: torch.from_numpy(part) for subset, part in zip(SUBSETS, parts, strict=True)}

@@ -25,7 +25,7 @@ from gahb.images.photographs import PHOTOGRAPHS
 from gahb.images.ray import draw_ray
 from gahb.images.shuffled import draw_shuffled, read_shuffled
 from gahb.images.sines import draw_sines
-from gahb.images.streams import SUBSETS
+from gahb.images.streams import check_indices, check_stream
 from gahb.settings import data_folder
 
 __all__ = ["CLASSES", "Drawn", "Stored", "load", "pick"]
@@ -220,10 +220,7 @@ def pick(
     True
     """
     image_class, folder = _checked(name, size, subset, seed, path)
-    if not len(indices):
-        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
-    for index in indices:
-        check_count("indices", index, minimum=0)
+    check_indices(indices)
     if isinstance(image_class, Drawn):
         images = image_class.draw(indices, size, subset, seed)
     else:
@@ -239,8 +236,7 @@ def _checked(
     check_choice("name", name, list(CLASSES))
     image_class = CLASSES[name]
     check_count("size", size, SMALLEST, image_class.largest)
-    check_choice("subset", subset, SUBSETS)
-    check_count("seed", seed, 0, 2**32 - 1)
+    check_stream(subset, seed)
     return image_class, _checked_path(name, path)
 
 

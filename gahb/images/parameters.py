@@ -16,8 +16,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count
-from gahb.images.streams import SUBSETS, stream
+from gahb.checks import check_count, check_finite, check_float
+from gahb.images.streams import check_indices, check_stream, stream
 
 __all__ = [
     "check_parameters",
@@ -41,12 +41,8 @@ def draw_parameters(
 
     ``draw`` gives the k parameters of one image from random numbers that are its own.
     """
-    if not len(indices):
-        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
-    for index in indices:
-        check_count("indices", index, minimum=0)
-    check_choice("subset", subset, SUBSETS)
-    check_count("seed", seed, 0, 2**32 - 1)
+    check_indices(indices)
+    check_stream(subset, seed)
     return torch.from_numpy(np.stack([draw(stream(seed, subset, i)) for i in indices]))
 
 
@@ -85,13 +81,11 @@ def orthonormal(tangents: Tensor) -> Tensor:
     True
     """
     accepted = "a float tensor of shape (n, k, C, H, W), k at most C H W"
-    if not isinstance(tangents, Tensor) or not tangents.is_floating_point():
-        raise TypeError(f"tangents: {_kind(tangents)} is not {accepted}")
+    check_float("tangents", tangents, accepted)
     shape = tuple(tangents.shape)
     if len(shape) != 5 or not tangents.numel() or shape[1] > tangents[0, 0].numel():
         raise ValueError(f"tangents: shape {shape} is not {accepted}")
-    if not tangents.isfinite().all():
-        raise ValueError("tangents: holds NaN or infinity; accepted: finite values only")
+    check_finite("tangents", tangents)
     basis, triangle = torch.linalg.qr(tangents.flatten(2).mT)
     # Signs are free in QR: each vector is to point to the side of its tangent.
     signs = triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
@@ -102,18 +96,12 @@ def orthonormal(tangents: Tensor) -> Tensor:
 def check_parameters(parameters: Any, count: int) -> None:
     """Raise unless ``parameters`` is a finite floating-point tensor of shape (n, count)."""
     accepted = f"a float tensor of shape (n, {count})"
-    if not isinstance(parameters, Tensor) or not parameters.is_floating_point():
-        raise TypeError(f"parameters: {_kind(parameters)} is not {accepted}")
+    check_float("parameters", parameters, accepted)
     if parameters.ndim != 2 or not len(parameters) or parameters.shape[1] != count:
         raise ValueError(f"parameters: shape {tuple(parameters.shape)} is not {accepted}")
-    if not parameters.isfinite().all():
-        raise ValueError("parameters: holds NaN or infinity; accepted: finite values only")
+    check_finite("parameters", parameters)
 
 
 def check_size(size: Any) -> None:
     """Raise unless ``size`` is a number of pixels a side that an image can have."""
     check_count("size", size, SMALLEST)
-
-
-def _kind(value: Any) -> str:
-    return str(value.dtype) if isinstance(value, Tensor) else type(value).__name__

@@ -35,6 +35,7 @@ from gahb.images.duplicates import distinct_images
 from gahb.images.files import File, opened, pictures, state_of
 from gahb.images.folder import counted, first_images
 from gahb.images.pictures import UnreadableError, decoded
+from gahb.images.streams import random_numbers
 from gahb.settings import cache_folder
 
 __all__ = ["PHOTOGRAPHS", "Photographs"]
@@ -98,7 +99,7 @@ class Photographs:
         training, test = self._distinct(path, size)
         if subset == "test":
             return first_images(path, test, torch.arange(len(test)), n, subset)
-        order = np.random.RandomState(np.random.Philox(seed)).permutation(len(training))
+        order = random_numbers(seed).permutation(len(training))
         half = len(order) // 2
         chosen = order[:half] if subset == "S1" else order[half:]
         return first_images(path, training, torch.from_numpy(chosen), n, subset)

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from gahb.images.streams import random_numbers
 from gahb.vectors import check_batch
 
 __all__ = ["draw_shuffled", "read_shuffled", "shuffle", "unshuffle"]
@@ -98,9 +99,7 @@ def _reordered(x: Tensor, order: Tensor) -> Tensor:
 @cache
 def _order(size: int) -> Tensor:
     """Which pixel comes to each place, row by row, (size^2,)."""
-    # RandomState, not Generator: numpy promises that its streams never change.
-    random = np.random.RandomState(np.random.Philox(np.random.SeedSequence(size)))
-    return torch.from_numpy(random.permutation(size**2))
+    return torch.from_numpy(random_numbers(np.random.SeedSequence(size)).permutation(size**2))
 
 
 def _check_square(x: Tensor) -> None:

@@ -5,9 +5,13 @@ floor: 1
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-__all__ = ["SUBSETS", "stream"]
+from gahb.checks import check_choice, check_count
+
+__all__ = ["SUBSETS", "check_indices", "check_stream", "random_numbers", "stream"]
 
 SUBSETS = ("S1", "S2", "test")
 
@@ -22,6 +26,24 @@ def stream(seed: int, subset: str, index: int) -> np.random.RandomState:
     >>> stream(0, "S1", 7).uniform() == stream(0, "S2", 7).uniform()
     False
     """
-    key = np.random.SeedSequence([seed, SUBSETS.index(subset), index])
+    return random_numbers(np.random.SeedSequence([seed, SUBSETS.index(subset), index]))
+
+
+def random_numbers(key: int | np.random.SeedSequence) -> np.random.RandomState:
+    """Random numbers that depend on a key alone, and that torch gives for no seed."""
     # RandomState, not Generator: numpy promises that its streams never change.
     return np.random.RandomState(np.random.Philox(key))
+
+
+def check_stream(subset: str, seed: int) -> None:
+    """Raise unless there is such a subset, and ``seed`` is in [0, 2^32)."""
+    check_choice("subset", subset, SUBSETS)
+    check_count("seed", seed, 0, 2**32 - 1)
+
+
+def check_indices(indices: Sequence[int]) -> None:
+    """Raise unless there is at least one index, and all are whole numbers from 0."""
+    if not len(indices):
+        raise ValueError("indices: there are none; accepted: at least one whole number from 0")
+    for index in indices:
+        check_count("indices", index, minimum=0)

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb.checks import check_images
+from gahb.checks import check_float, check_images
 from gahb.metrics.noisy import estimates, unit_noise
 
 __all__ = ["error_dimensions"]
@@ -75,9 +75,7 @@ def error_dimensions(
 
 def _check_bases(bases: Any, x: Tensor) -> None:
     accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
-    if not isinstance(bases, Tensor) or not bases.is_floating_point():
-        kind = bases.dtype if isinstance(bases, Tensor) else type(bases).__name__
-        raise TypeError(f"bases: {kind} is not {accepted}")
+    check_float("bases", bases, accepted)
     shape = tuple(bases.shape)
     if len(shape) != 5 or shape[:1] + shape[2:] != tuple(x.shape) or not shape[1]:
         raise ValueError(f"bases: shape {shape} is not {accepted}")

@@ -12,8 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_images
+from gahb.checks import check_count, check_finite, check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.images.streams import random_numbers
 from gahb.vectors import check_batch, rows
 
 __all__ = ["Gaussian"]
@@ -144,7 +145,7 @@ class Gaussian(NonBlindDenoiser):
         """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
-        return self.drawn_from(stream_of(seed), n)
+        return self.drawn_from(random_numbers(seed), n)
 
     def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
         """Clean images by a stream of random numbers, (n, C, H, W)."""
@@ -159,34 +160,20 @@ class Gaussian(NonBlindDenoiser):
         return (y.double() - self.mean).flatten(1) @ self.basis, noise
 
 
-def stream_of(seed: int) -> np.random.RandomState:
-    """Random numbers that numpy promises never to change, and that torch gives for no seed.
-
-    Noise that is drawn from the same seed must tell nothing of the clean images.
-    """
-    return np.random.RandomState(np.random.Philox(seed))
-
-
 def _check_mean(mean: Any) -> None:
     accepted = "a float tensor of shape (C, H, W)"
-    if not isinstance(mean, Tensor) or not mean.is_floating_point():
-        given = mean.dtype if isinstance(mean, Tensor) else type(mean).__name__
-        raise TypeError(f"mean: {given} is not {accepted}")
+    check_float("mean", mean, accepted)
     if mean.ndim != 3 or mean.numel() == 0:
         raise ValueError(f"mean: shape {tuple(mean.shape)} is not {accepted}")
-    if not mean.isfinite().all():
-        raise ValueError("mean: holds NaN or infinity; accepted: finite values only")
+    check_finite("mean", mean)
 
 
 def _check_covariance(covariance: Any, d: int) -> None:
     accepted = f"a symmetric float tensor of shape ({d}, {d})"
-    if not isinstance(covariance, Tensor) or not covariance.is_floating_point():
-        given = covariance.dtype if isinstance(covariance, Tensor) else type(covariance).__name__
-        raise TypeError(f"covariance: {given} is not {accepted}")
+    check_float("covariance", covariance, accepted)
     if covariance.shape != (d, d):
         raise ValueError(f"covariance: shape {tuple(covariance.shape)} is not {accepted}")
-    if not covariance.isfinite().all():
-        raise ValueError("covariance: holds NaN or infinity; accepted: finite values only")
+    check_finite("covariance", covariance)
     asymmetry = float((covariance - covariance.T).abs().max())
     if asymmetry > SYMMETRY * float(covariance.abs().max()):
         raise ValueError(

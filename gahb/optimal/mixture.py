@@ -10,9 +10,10 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count, check_images
+from gahb.checks import check_count, check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
-from gahb.optimal.gaussian import Gaussian, stream_of
+from gahb.images.streams import random_numbers
+from gahb.optimal.gaussian import Gaussian
 
 __all__ = ["GaussianMixture"]
 
@@ -100,7 +101,7 @@ class GaussianMixture(NonBlindDenoiser):
         """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
-        stream = stream_of(seed)
+        stream = random_numbers(seed)
         weights = self.log_prior.exp().cpu()
         chosen = stream.choice(len(weights), n, p=(weights / weights.sum()).numpy())
         drawn = torch.stack([g.drawn_from(stream, n) for g in self._each()])
@@ -127,9 +128,7 @@ class GaussianMixture(NonBlindDenoiser):
 
 def _check_weights(weights: Any, k: int) -> None:
     accepted = f"a float tensor of shape ({k},), positive and of sum 1"
-    if not isinstance(weights, Tensor) or not weights.is_floating_point():
-        given = weights.dtype if isinstance(weights, Tensor) else type(weights).__name__
-        raise TypeError(f"weights: {given} is not {accepted}")
+    check_float("weights", weights, accepted)
     if weights.shape != (k,):
         raise ValueError(f"weights: shape {tuple(weights.shape)} is not {accepted}")
     if not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb.checks import check_images
+from gahb.checks import check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
 
 __all__ = ["OracleBasis"]
@@ -106,9 +106,7 @@ class OracleBasis(NonBlindDenoiser):
 
 def _check_basis(basis: Any, x: Tensor) -> None:
     accepted = "orthonormal images (k, C, H, W), or such for each image, (n, k, C, H, W)"
-    if not isinstance(basis, Tensor) or not basis.is_floating_point():
-        given = basis.dtype if isinstance(basis, Tensor) else type(basis).__name__
-        raise TypeError(f"basis: {given} is not a float tensor of {accepted}")
+    check_float("basis", basis, f"a float tensor of {accepted}")
     each = basis.ndim == 5 and len(basis) == len(x)
     if basis.shape[-3:] != x.shape[1:] or not (basis.ndim == 4 or each):
         given = f"shape {tuple(basis.shape)} for x of {tuple(x.shape)}"

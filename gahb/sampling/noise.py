@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count
+from gahb.images.streams import random_numbers
 
 __all__ = ["Noise"]
 
@@ -29,11 +30,7 @@ class Noise:
 
     def __init__(self, seed: int, images: range, shape: tuple[int, ...]) -> None:
         check_count("seed", seed, minimum=0)
-        # RandomState, not Generator: numpy promises that its streams never change.
-        self.streams = {
-            i: np.random.RandomState(np.random.Philox(np.random.SeedSequence([seed, i])))
-            for i in images
-        }
+        self.streams = {i: random_numbers(np.random.SeedSequence([seed, i])) for i in images}
         self.shape = shape
 
     def draw(self, which: list[int]) -> Tensor:
