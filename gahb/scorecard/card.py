@@ -53,16 +53,20 @@ def rows() -> list[Row]:
     >>> {row.verdict for row in rows()} <= set(VERDICTS)
     True
     """
-    return [Row(claim, found := _found(claim), claim.verdict(found)) for claim in claims()]
+    recorded = {page: _recorded(page) for page in {claim.page for claim in claims()}}
+    found = [recorded[claim.page].get(claim.number or "") for claim in claims()]
+    return [
+        Row(claim, number, claim.verdict(number))
+        for claim, number in zip(claims(), found, strict=True)
+    ]
 
 
-def _found(claim: Claim) -> Estimate | None:
-    if claim.number is None:
-        return None
+def _recorded(page: str) -> dict[str, Estimate]:
+    """What a chapter recorded; nothing where it was not executed at the present edition."""
     try:
-        return measured.read(claim.page).get(claim.number)
+        return measured.read(page)
     except FileNotFoundError:
-        return None
+        return {}
 
 
 def as_text(table: Sequence[Row]) -> str:
