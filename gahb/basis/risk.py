@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gahb.basis.jacobian import CHUNK, Function, Jacobian, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
+from gahb.devices import in_double
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.metrics.estimate import Estimate
 
@@ -123,7 +124,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
     denoise = f.at(sigma) if hasattr(f, "at") else f
     estimates, products = estimates_and_products(denoise, y, probes, seed)
-    residuals = (y.detach().double().cpu() - estimates).flatten(1)
+    residuals = (in_double(y.detach()).cpu() - estimates).flatten(1)
     d = residuals.shape[1]
     per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d
     low, high = interval(resampled_means(per_image[None], seed))
@@ -148,13 +149,13 @@ def estimates_and_products(
         batches = zip(y.split(CHUNK), signs.split(CHUNK), strict=True)
         parts = [hutchinson(f, *batch) for batch in batches]
     estimates, products = zip(*parts, strict=True)
-    return torch.cat(estimates).double().cpu(), torch.cat(products).double().cpu()
+    return in_double(torch.cat(estimates)).cpu(), in_double(torch.cat(products)).cpu()
 
 
 def exact(f: Function, y: Tensor) -> tuple[Tensor, Tensor]:
     """Estimate and trace for one image, from every row of its Jacobian."""
     with jacobian_at(f, y) as jacobian:
-        return jacobian.value, diagonal(jacobian).double().sum().reshape(1, 1)
+        return jacobian.value, in_double(diagonal(jacobian)).sum().reshape(1, 1)
 
 
 def diagonal(jacobian: Jacobian) -> Tensor:
@@ -169,7 +170,7 @@ def hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
     with jacobians_at(f, y) as jacobian:
         at_a_time = max(1, CHUNK // len(y))
         images = [jacobian.transposed_times(some) for some in probes.split(at_a_time)]
-        terms = (torch.cat(images) * probes).double()
+        terms = in_double(torch.cat(images) * probes)
         return jacobian.value, terms.unflatten(1, (len(y), -1)).sum(2).T
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import check_images, check_number
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.metrics.decibels import psnr, sigma_from_psnr
 from gahb.metrics.noisy import estimates, unit_noise
@@ -153,8 +153,6 @@ def psnr_curve(
     check_images("x", x)
     for extreme in x.aminmax():
         check_number("x", float(extreme), low=0, high=1)
-    if batch_size is not None:
-        check_count("batch_size", batch_size)
     levels = _checked_levels(input_psnr)
     noise = unit_noise(x, seed)
     per_image = [

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_images
+from gahb.checks import check_images
 from gahb.devices import in_double
 from gahb.metrics.bootstrap import interval, resampled_means
 from gahb.metrics.estimate import Estimate
@@ -108,8 +108,6 @@ def kl_gap(
     1.0
     """
     check_images("x", x)
-    if batch_size is not None:
-        check_count("batch_size", batch_size)
     levels = _checked_levels(sigma)
     noise = unit_noise(x, seed)
     gaps = []

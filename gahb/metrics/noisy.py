@@ -38,8 +38,10 @@ def estimates(
     Raises
     ------
     TypeError, ValueError
-        If ``f`` gives another shape or values that are not finite.
+        If ``batch_size`` is below 1, or ``f`` gives another shape or values that are not finite.
     """
+    if batch_size is not None:
+        check_count("batch_size", batch_size)
     denoise = f.at(sigma) if hasattr(f, "at") else f
 
     def estimated(items: slice) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_float, check_images
+from gahb.devices import in_double
 from gahb.metrics.noisy import estimates, unit_noise
 
 __all__ = ["error_dimensions"]
@@ -23,7 +24,7 @@ def error_dimensions(
     bases: Tensor,
     sigma: float,
     seed: int = 0,
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Squared denoising error within and outside of a subspace, divided by sigma^2 (Figure 5).
 
@@ -42,8 +43,8 @@ def error_dimensions(
         Noise level.
     seed : int
         Fixes the noise.
-    batch_size : int
-        Images that are denoised at a time.
+    batch_size : int, optional
+        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
 
     Returns
     -------
@@ -66,8 +67,8 @@ def error_dimensions(
     check_images("x", x)
     _check_bases(bases, x)
     error = estimates(f, x, unit_noise(x, seed), sigma, batch_size) - x
-    error = error.flatten(1).double().cpu() / sigma
-    vectors = bases.flatten(2).double().cpu()
+    error = in_double(error).cpu().flatten(1) / sigma
+    vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)
     outside = error - torch.einsum("nk,nkd->nd", coordinates, vectors)
     return coordinates.square().sum(1), outside.square().sum(1)

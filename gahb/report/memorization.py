@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from itertools import chain
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gahb.checks import check_count, check_number
+from gahb.devices import device_of
 from gahb.metrics import psnr_curve
 from gahb.report.findings import Report, Side
 from gahb.sampling import sample
@@ -132,9 +132,11 @@ def _digests(x: Tensor) -> set[bytes]:
 def _measured(x: Tensor, f: Any) -> Tensor:
     """The first images of a set, repeated if they are few, where ``f`` computes."""
     copies = -(-MEASURED // len(x))
-    held = chain(f.parameters(), f.buffers()) if isinstance(f, nn.Module) else ()
-    device = next((tensor.device for tensor in held), x.device)
-    return _grey_levels(x[:MEASURED]).repeat(copies, 1, 1, 1)[:MEASURED].to(device)
+    return (
+        _grey_levels(x[:MEASURED])
+        .repeat(copies, 1, 1, 1)[:MEASURED]
+        .to(device_of(f, otherwise=x.device))
+    )
 
 
 def _grey_levels(x: Tensor) -> Tensor:

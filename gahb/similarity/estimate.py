@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from gahb.devices import in_double
 from gahb.metrics.bootstrap import RESAMPLES, interval
 from gahb.metrics.estimate import Estimate
 
@@ -40,7 +41,7 @@ def checked_values(values: Tensor) -> Tensor:
         raise TypeError("values: is not a float tensor of shape (n,)")
     if values.ndim != 1 or not len(values) or not values.isfinite().all():
         raise ValueError(f"values: {tuple(values.shape)} is not (n,), finite, with n at least 1")
-    return values.double().cpu()
+    return in_double(values).cpu()
 
 
 def resampled_medians(values: Tensor, seed: int) -> Tensor:
