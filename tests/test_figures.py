@@ -1,7 +1,5 @@
 """Figures draw the data that they are given, with units, and open no figure but their own."""
 
-from collections.abc import Iterator
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -19,13 +17,6 @@ from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_from_sigma, train_test_g
 
 LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
 SIZES = [1, 10, 100, 1000, 10000]
-
-
-@pytest.fixture(autouse=True)
-def no_figure_left() -> Iterator[None]:
-    plt.close("all")
-    yield
-    plt.close("all")
 
 
 def curve(start: float = 15.0, slope: float = 0.5, n: int = 20) -> PsnrCurve:

@@ -1,7 +1,5 @@
 """Figures of adaptive bases draw the factors, the coefficients and the vectors they are given."""
 
-from collections.abc import Iterator
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -13,13 +11,6 @@ import torch
 
 from gahb import figures
 from gahb.basis import Basis, coefficients
-
-
-@pytest.fixture(autouse=True)
-def no_figure_left() -> Iterator[None]:
-    plt.close("all")
-    yield
-    plt.close("all")
 
 
 def some_basis(k: int = 16, channels: int = 1) -> Basis:

@@ -1,7 +1,5 @@
 """Pictures of known densities and of what errors are made of draw what they say."""
 
-from collections.abc import Iterator
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -19,13 +17,6 @@ from gahb.metrics import kl_gap
 from gahb.optimal import Gaussian, GaussianMixture
 
 SIGMA = 0.5
-
-
-@pytest.fixture(autouse=True)
-def no_figure_left() -> Iterator[None]:
-    plt.close("all")
-    yield
-    plt.close("all")
 
 
 def on_the_line() -> GaussianMixture:

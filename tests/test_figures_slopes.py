@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import matplotlib
 
 matplotlib.use("Agg")
@@ -20,13 +18,6 @@ from gahb.metrics import LocalSlopes, PsnrCurve, local_slopes
 LEVELS = torch.arange(0.0, 41.0, 4.0, dtype=torch.float64)
 EXPECTED = {"α = 1": 0.5, "α = 2": 2 / 3}
 OVER = (4.0, 28.0)
-
-
-@pytest.fixture(autouse=True)
-def no_figure_left() -> Iterator[None]:
-    plt.close("all")
-    yield
-    plt.close("all")
 
 
 def curves() -> dict[str, PsnrCurve]:

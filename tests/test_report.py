@@ -2,7 +2,6 @@
 
 from dataclasses import replace
 
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from torch import Tensor
@@ -185,7 +184,6 @@ def test_it_is_drawn(memorized) -> None:
         assert tuple(side.on_test.output_psnr.tolist()) in drawn
         gap_lines = [tuple(line.get_ydata()) for line in right.lines]
         assert tuple(side.gap.value.tolist()) in gap_lines
-    plt.close("all")
 
 
 def test_colours_are_drawn_grey() -> None:
@@ -198,7 +196,6 @@ def test_colours_are_drawn_grey() -> None:
     mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
     grey = report.a.closest[0].mean(0)
     torch.testing.assert_close(mosaic[:SIDE, :SIDE], grey, check_dtype=False)
-    plt.close("all")
 
 
 # --- what it refuses ---
