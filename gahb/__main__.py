@@ -9,7 +9,7 @@ import argparse
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 
@@ -40,18 +40,32 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
+Commands = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
+"""Adds a command, by its name, what it runs, and what it is for."""
+
+
 def parser() -> argparse.ArgumentParser:
     """The commands and their options."""
     top = argparse.ArgumentParser(prog="python -m gahb", description=main.__doc__)
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(name: str, run: object, help: str) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Callable[[argparse.Namespace], int], help: str
+    ) -> argparse.ArgumentParser:
         added = commands.add_parser(name, help=help, description=help)
         added.set_defaults(run=run)
         editions = settings.EDITIONS
         added.add_argument("--edition", choices=editions, help="default: GAHB_EDITION, or laptop")
         return added
 
+    add_recipes(command)
+    add_trainings(command)
+    add_measurements(command)
+    return top
+
+
+def add_recipes(command: Commands) -> None:
+    """What shows recipes, and what they would cost."""
     command("list", run_list, "list the recipes of an edition, and what has been trained")
     show = command("show", run_show, "print a recipe, and the manifest of its training")
     show.add_argument("name", metavar="NAME")
@@ -64,6 +78,10 @@ def parser() -> argparse.ArgumentParser:
         default=costs.UTILISATION,
         help=f"share of a processor's peak speed (default: {costs.UTILISATION})",
     )
+
+
+def add_trainings(command: Commands) -> None:
+    """What trains, and what tells how far it is."""
     training = command("train", run_train, "train recipes, or go on with interrupted trainings")
     training.add_argument("names", nargs="+", metavar="NAME")
     training.add_argument("--again", action="store_true", help="forget what was trained before")
@@ -79,6 +97,10 @@ def parser() -> argparse.ArgumentParser:
     on_cluster.add_argument("--slurm", nargs="*", default=[], metavar="OPTION=VALUE")
     showing = command("status", run_status, "show how far the trainings of an edition are")
     showing.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
+
+
+def add_measurements(command: Commands) -> None:
+    """What measures the trained networks, and judges the measurements."""
     varying = command("variance", run_variance, "measure how alike two networks draw (Figure 2)")
     varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
@@ -86,7 +108,6 @@ def parser() -> argparse.ArgumentParser:
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     scoring = command("scorecard", run_scorecard, "judge the paper's claims by what was measured")
     scoring.add_argument("--write", action="store_true", help="keep the verdicts, to compare with")
-    return top
 
 
 def run_list(options: argparse.Namespace) -> int:

@@ -4,12 +4,11 @@ floor: 3
 """
 
 from gahb.basis.eigen import Basis, adaptive_basis
+from gahb.basis.linear import equivalent_filters, linearity_error
 from gahb.basis.risk import sure, trace_jacobian
 from gahb.basis.subspaces import (
     coefficients,
     effective_rank,
-    equivalent_filters,
-    linearity_error,
     principal_angles,
     projection,
     rank_above,
