@@ -18,7 +18,8 @@ from gahb.training import Recipe
 __all__ = ["SUBSETS", "every", "find", "get"]
 
 SUBSETS = ("S1", "S2")
-
+EQUALLY_REGULAR = tuple(f"calpha{alpha}" for alpha in (1, 2, 3, 4, 5))
+"""The C-alpha classes of one regularity, the same for contour and background."""
 
 SMALL_NOISE_COUNTS = {"weight": "1/(sigma + 0.01)"}
 """The slope of a PSNR curve is read at small noise, where the plain loss hardly sees an error."""
@@ -75,16 +76,15 @@ def resolutions(edition: str) -> list[Recipe]:
 
 def regularities(edition: str) -> list[Recipe]:
     """UNets on C-alpha images, also with smoother backgrounds than contours (Figures 4 and 17)."""
-    classes = (*(f"calpha{alpha}" for alpha in (1, 2, 3, 4, 5)), "calpha2-8")
+    classes = *EQUALLY_REGULAR, "calpha1.5-8", "calpha2-8", "calpha4-8"
     fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
     return [synthetic(edition, name, "unet", fields) for name in classes]
 
 
 def regularities_bfcnn(edition: str) -> list[Recipe]:
     """BF-CNNs on the same C-alpha images (Figures 16 and 18)."""
-    scale = SCALES[edition]
-    fields = {**scale.calpha_bfcnn, **SMALL_NOISE_COUNTS}
-    return [synthetic(edition, f"calpha{a}", "bfcnn", fields) for a in scale.regularities]
+    fields = {**SCALES[edition].calpha_bfcnn, **SMALL_NOISE_COUNTS}
+    return [synthetic(edition, name, "bfcnn", fields) for name in EQUALLY_REGULAR]
 
 
 def manifolds(edition: str) -> list[Recipe]:

@@ -15,7 +15,7 @@ class Scale:
     ``unet`` and ``bfcnn`` hold the size of the images and of the network, ``resolutions`` the
     depth of the UNet for each size of images, which grow together (Table 1). ``synthetic`` is
     the number of training images of the classes drawn by formulas, ``calpha_bfcnn`` the size of
-    the BF-CNNs trained on C-alpha images, of the ``regularities`` alpha.
+    the BF-CNNs trained on C-alpha images.
     """
 
     faces: str
@@ -30,7 +30,6 @@ class Scale:
     resolutions: dict[int, int]
     resolution: dict[str, Any]
     calpha_bfcnn: dict[str, Any]
-    regularities: tuple[int, ...]
     budget: dict[str, Any]
 
 
@@ -48,7 +47,6 @@ SCALES = {
         resolutions={8: 1, 16: 2, 32: 3},
         resolution={"width": 4, "updates": 50},
         calpha_bfcnn={"size": 16, "depth": 5, "width": 8},
-        regularities=(1, 2, 3, 4, 5),
         budget={"updates": 200, "batch": 16},
     ),
     # The sizes and widths of the last two families are what two CPU cores allow.
@@ -65,7 +63,6 @@ SCALES = {
         resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
         calpha_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 1_000},
-        regularities=(2, 4),
         budget={"updates": 3_000, "batch": 32},
     ),
     "colab": Scale(
@@ -81,7 +78,6 @@ SCALES = {
         resolutions={16: 1, 32: 2, 64: 3},
         resolution={"width": 64},
         calpha_bfcnn={"size": 40, "depth": 21, "width": 64},
-        regularities=(1, 2, 3, 4, 5),
         budget={"updates": 8_000, "batch": 128},
     ),
     # 1,000 epochs of 250,000 images, in batches of 512, as the released code counts them.
@@ -98,7 +94,6 @@ SCALES = {
         resolutions={20: 1, 40: 2, 80: 3, 160: 4},
         resolution={"width": 64},
         calpha_bfcnn={"size": 80, "depth": 21, "width": 64},
-        regularities=(1, 2, 3, 4, 5),
         budget={
             "updates": 488_281,
             "batch": 512,
