@@ -10,8 +10,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from gahb.bandlets.best_basis import best_approximation
-from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of, synthesis
+from gahb.bandlets.best_basis import best_approximation, check_squares
+from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of_images, synthesis
 from gahb.checks import check_choice, check_count, check_images, check_number
 from gahb.denoiser import NonBlindDenoiser
 
@@ -80,7 +80,7 @@ class Wavelets(NonBlindDenoiser):
         return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
 
     def _denoised(self, y: Tensor, threshold: Tensor) -> Tensor:
-        approximation, details = analysis(y, self.wavelet, _scales(y))
+        approximation, details = analysis(y, self.wavelet, scales_of_images("y", y))
         kept = [self._thresholded(subbands, threshold) for subbands in details]
         return synthesis(approximation, kept, self.wavelet)
 
@@ -139,7 +139,7 @@ class Bandlets(Wavelets):
     ) -> None:
         super().__init__(sigma, constant, wavelet, shifts)
         check_count("directions", directions)
-        _check_squares(squares)
+        check_squares(squares)
         self.directions, self.squares = directions, squares
 
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
@@ -157,21 +157,3 @@ def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor
             shifted = f(y.roll((down, across), dims=(-2, -1)))
             total = total + shifted.roll((-down, -across), dims=(-2, -1))
     return total / shifts**2
-
-
-def _scales(y: Tensor) -> int:
-    """Number of scales of images, at least one."""
-    scales = min(scales_of(side) for side in y.shape[-2:])
-    if scales == 0:
-        raise ValueError(f"y: shape {tuple(y.shape)}; accepted: even sides of at least 8 pixels")
-    return scales
-
-
-def _check_squares(squares: tuple[int, ...]) -> None:
-    doubling = "sides from 2, each twice the one before"
-    if not isinstance(squares, tuple) or not squares:
-        raise TypeError(f"squares: {squares!r} is not a tuple of {doubling}")
-    for side in squares:
-        check_count("squares", side, minimum=2)
-    if squares != tuple(squares[0] * 2**i for i in range(len(squares))):
-        raise ValueError(f"squares: {squares} is not a tuple of {doubling}")

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_count
 
-__all__ = ["WAVELETS", "analysis", "scales_of", "synthesis", "wavelet_basis"]
+__all__ = ["WAVELETS", "analysis", "scales_of", "scales_of_images", "synthesis", "wavelet_basis"]
 
 FAMILIES = ("haar", "db", "sym", "coif")
 """The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so."""
@@ -37,6 +37,21 @@ def scales_of(side: int) -> int:
     scales = 0
     while side % 2 == 0 and side >= 2 * COARSEST:
         side, scales = side // 2, scales + 1
+    return scales
+
+
+def scales_of_images(argument: str, x: Tensor) -> int:
+    """Number of scales of images, (..., H, W).
+
+    Raises
+    ------
+    ValueError
+        If there is none, as a side is odd or below 8 pixels.
+    """
+    scales = min(scales_of(side) for side in x.shape[-2:])
+    if scales == 0:
+        accepted = "even sides of at least 8 pixels"
+        raise ValueError(f"{argument}: shape {tuple(x.shape)}; accepted: {accepted}")
     return scales
 
 

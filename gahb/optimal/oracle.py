@@ -13,12 +13,50 @@ from torch import Tensor
 from gahb.checks import check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
 
-__all__ = ["OracleBasis"]
+__all__ = ["Oracle", "OracleBasis"]
 
 ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
 
 
-class OracleBasis(NonBlindDenoiser):
+class Oracle(NonBlindDenoiser):
+    """Denoiser of noisy versions of images that it knows; subclasses say how it shrinks them.
+
+    Parameters
+    ----------
+    x : Tensor
+        Clean images, (n, C, H, W).
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+
+    Raises
+    ------
+    TypeError, ValueError
+        If ``x`` is not a finite batch of images, or ``sigma`` not positive and finite; on a call,
+        if ``y`` is not of the shape of ``x``.
+    """
+
+    images: Tensor
+
+    def __init__(self, x: Tensor, sigma: float | Tensor | None = None) -> None:
+        super().__init__(sigma)
+        check_images("x", x)
+        self.register_buffer("images", x)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Estimate of the clean images from noisy versions of them, (n, C, H, W)."""
+        check_images("y", y, finite=False)
+        if y.shape != self.images.shape:
+            accepted = f"{tuple(self.images.shape)}, noisy versions of x"
+            raise ValueError(f"y: shape {tuple(y.shape)} is not {accepted}")
+        return self._estimate(y.double()).to(y.dtype)
+
+    def _estimate(self, y: Tensor) -> Tensor:
+        """The same for y in float64, in float64."""
+        raise NotImplementedError
+
+
+class OracleBasis(Oracle):
     """Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
 
     From noisy versions of the very images x, it estimates
@@ -58,28 +96,15 @@ class OracleBasis(NonBlindDenoiser):
     tensor([[[[0.9000, 0.0000]]]])
     """
 
-    images: Tensor
     basis: Tensor
     energies: Tensor
 
     def __init__(self, x: Tensor, basis: Tensor, sigma: float | Tensor | None = None) -> None:
-        super().__init__(sigma)
-        check_images("x", x)
+        super().__init__(x, sigma)
         _check_basis(basis, x)
         vectors = basis.double().flatten(-3)
-        self.register_buffer("images", x)
         self.register_buffer("basis", vectors)
         self.register_buffer("energies", self._coefficients(x).square())
-
-    def forward(self, y: Tensor) -> Tensor:
-        """Estimate of the clean images from noisy versions of them, (n, C, H, W)."""
-        check_images("y", y, finite=False)
-        if y.shape != self.images.shape:
-            accepted = f"{tuple(self.images.shape)}, noisy versions of x"
-            raise ValueError(f"y: shape {tuple(y.shape)} is not {accepted}")
-        shrunk = self.shrinkage() * self._coefficients(y)
-        estimate = (shrunk.unsqueeze(-2) @ self.basis).squeeze(-2)
-        return estimate.view(y.shape).to(y.dtype)
 
     def shrinkage(self) -> Tensor:
         """Shrinkage factors lambda_k(x) of each image, (n, k) in float64."""
@@ -94,6 +119,10 @@ class OracleBasis(NonBlindDenoiser):
         outside = (energy - self.energies.sum(1)).clamp(min=0)
         within = (self._noise() * self.shrinkage()).sum(1)
         return (within + outside) / self.images[0].numel()
+
+    def _estimate(self, y: Tensor) -> Tensor:
+        shrunk = self.shrinkage() * self._coefficients(y)
+        return (shrunk.unsqueeze(-2) @ self.basis).view(y.shape)
 
     def _noise(self) -> Tensor:
         """Variance of the noise of each image, (n, 1)."""

@@ -1,0 +1,149 @@
+"""The oracle in bandlets: its basis is the best of all, and its error that of its formula."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+import pytest
+import torch
+from torch import Tensor
+
+from gahb.bandlets import OracleBandlets, wavelet_basis
+from gahb.bandlets.best_basis import best_shrinkage
+from gahb.bandlets.geometry import bases
+from gahb.images.calpha import calpha_images
+from gahb.metrics import psnr_curve
+from gahb.optimal import OracleBasis
+
+SIDE = 16
+SIGMAS = [0.02, 0.1, 0.5]
+
+
+def drawn(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed)).double()
+
+
+def clean(n: int = 3, side: int = SIDE) -> Tensor:
+    return calpha_images(range(n), side, 3)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_it_shrinks_along_orthonormal_vectors(sigma: float) -> None:
+    """Bias and variance of the linear map, as such, are those of equations 11 and 12."""
+    x = clean(1)
+    f, pixels = OracleBandlets(x, sigma), torch.eye(SIDE**2).double().view(-1, 1, SIDE, SIDE)
+    J = OracleBandlets(x.expand_as(pixels), sigma)(pixels).flatten(1).T
+    torch.testing.assert_close(J, J.T)
+    factors = torch.linalg.eigvalsh(J)
+    assert -1e-9 < factors.min() < 0.2 and 0.8 < factors.max() < 1
+    bias = (x.flatten() - J @ x.flatten()).square().mean()
+    variance = sigma**2 * J.square().sum() / SIDE**2
+    expected = f.expected_mse().squeeze()
+    torch.testing.assert_close(bias + variance, expected)
+    torch.testing.assert_close(sigma**2 * J.trace() / SIDE**2, expected)
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_mean_error_over_noise_is_the_expected_one(sigma: float) -> None:
+    """Against an average over noise, within four standard errors."""
+    x, draws = clean(), 400
+    repeated = x.repeat(draws, 1, 1, 1)
+    y = repeated + sigma * drawn(*repeated.shape)
+    errors = (OracleBandlets(repeated, sigma)(y) - repeated).square().mean(dim=(1, 2, 3))
+    errors = errors.view(draws, len(x))
+    distance = (errors.mean(0) - OracleBandlets(x, sigma).expected_mse()).abs()
+    assert (distance < 4 * errors.std(0) / math.sqrt(draws)).all()
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+@pytest.mark.parametrize("wavelet", ["haar", "sym4"])
+def test_without_directions_it_is_the_oracle_in_wavelets(wavelet: str, sigma: float) -> None:
+    x, y = clean(), clean() + sigma * drawn(3, 1, SIDE, SIDE)
+    f = OracleBandlets(x, sigma, wavelet, directions=0)
+    in_wavelets = OracleBasis(x, wavelet_basis(SIDE, wavelet), sigma)
+    torch.testing.assert_close(f(y), in_wavelets(y))
+    torch.testing.assert_close(f.expected_mse(), in_wavelets.expected_mse())
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_more_bases_to_choose_from_leave_less_error(sigma: float) -> None:
+    """Each is chosen from all of those before, and from others."""
+    x = clean(20)
+    choices = [(0, (4,)), (4, (4,)), (8, (4,)), (8, (4, 8))]
+    errors = [
+        OracleBandlets(x, sigma, directions=directions, squares=squares).expected_mse()
+        for directions, squares in choices
+    ]
+    for fewer, more in pairwise(errors):
+        assert (more <= fewer + 1e-12).all() and (more < fewer).any()
+
+
+def test_the_coarsest_scale_keeps_its_wavelets() -> None:
+    """As it does in the bandlets that threshold: an image of coarse wavelets has one basis."""
+    x = torch.einsum("k,kcij->cij", drawn(16), wavelet_basis(SIDE)[:16])[None]
+    expected = OracleBasis(x, wavelet_basis(SIDE), 0.5).expected_mse()
+    torch.testing.assert_close(OracleBandlets(x, 0.5).expected_mse(), expected)
+
+
+def least(c: Tensor, sigma: float, sides: tuple[int, ...]) -> float:
+    """Smallest expected error of shrinkage: every basis, every way to cut a square."""
+    coefficients = torch.from_numpy(bases(*c.shape, 3)) @ c.flatten()
+    energies = coefficients.square()
+    whole = (sigma**2 * energies / (energies + sigma**2)).sum(1).min()
+    return min(float(whole), cut(c, sigma, sides[:-1]) if len(sides) > 1 else math.inf)
+
+
+def cut(c: Tensor, sigma: float, sides: tuple[int, ...]) -> float:
+    squares = [square for row in c.split(sides[-1]) for square in row.split(sides[-1], 1)]
+    return sum(least(square, sigma, sides) for square in squares)
+
+
+@pytest.mark.parametrize("shape", [(8, 8), (16, 8), (10, 20), (2, 3)])
+def test_the_basis_is_the_best_of_all(shape: tuple[int, int]) -> None:
+    c = drawn(3, *shape) + 2 * (torch.arange(shape[1]) > torch.arange(shape[0])[:, None] + 1)
+    sigma = torch.tensor([0.3, 1.0, 2.0]).double()
+    _, expected = best_shrinkage(c, c, sigma, directions=3, squares=(2, 4, 8))
+    lowest = [cut(each, s, (2, 4, 8)) for each, s in zip(c, sigma.tolist(), strict=True)]
+    torch.testing.assert_close(expected, torch.tensor(lowest).double())
+
+
+def test_a_curve_is_that_of_the_expected_errors() -> None:
+    x, levels = clean(40, side=32).float(), [10.0, 20.0, 30.0]
+    f = OracleBandlets(x)
+    curve = psnr_curve(f, x, levels, batch_size=len(x))
+    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in curve.sigma])
+    torch.testing.assert_close(curve.output_psnr, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
+
+
+def test_every_image_stands_for_itself() -> None:
+    """With channels, and a noise level each."""
+    x, sigma = clean(6).view(3, 2, SIDE, SIDE), torch.tensor([0.02, 0.3, 3.0])
+    f, y = OracleBandlets(x), x + drawn(*x.shape)
+    single = [OracleBandlets(x[i : i + 1], s) for i, s in enumerate(sigma.tolist())]
+    each = [alone(y[i : i + 1]) for i, alone in enumerate(single)]
+    torch.testing.assert_close(f.at(sigma)(y), torch.cat(each))
+    errors = torch.cat([alone.expected_mse() for alone in single])
+    torch.testing.assert_close(f.at(sigma).expected_mse(), errors)
+    assert f.sigma is None and f.at(0.1)(y.float()).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda x: OracleBandlets(x)(x), "sigma: not given"),
+        (lambda x: OracleBandlets(x).at(0.0), "sigma: 0.0 is not"),
+        (lambda x: OracleBandlets(x).at(torch.ones(2))(x), "sigma: 2 noise levels for 3 noisy"),
+        (lambda x: OracleBandlets(x, 0.1)(x[:2]), r"y: shape \(2, 1, 16, 16\) is not \(3, 1, 16"),
+        (lambda x: OracleBandlets(x[0]), r"x: shape \(1, 16, 16\) is not"),
+        (lambda x: OracleBandlets(x[..., :9]), r"x: shape \(3, 1, 16, 9\); accepted: even sides"),
+        (lambda x: OracleBandlets(x / 0), "x: holds NaN or infinity"),
+        (lambda x: OracleBandlets(x, wavelet="bior2.2"), "wavelet: 'bior2.2' is unknown"),
+        (lambda x: OracleBandlets(x, directions=-1), "directions: -1 is not a whole number of at"),
+        (lambda x: OracleBandlets(x, squares=(4, 12)), r"squares: \(4, 12\) is not a tuple"),
+    ],
+)
+def test_bad_input_gives_one_clear_line(call, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^{message}") as error:
+        call(clean())
+    assert "\n" not in str(error.value)
