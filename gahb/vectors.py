@@ -1,4 +1,4 @@
-"""Images as vectors: checked, in double precision, centred, of unit length.
+"""Images as vectors: checked, in double precision, centred, of unit length, orthonormal.
 
 floor: 1
 """
@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_finite, check_images
+from gahb.devices import in_double
 
-__all__ = ["check_batch", "directions", "rows"]
+__all__ = ["check_batch", "check_orthonormal", "directions", "rows"]
+
+ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
 
 
 def check_batch(argument: str, x: Tensor, like: Tensor | None = None) -> None:
@@ -24,6 +27,22 @@ def check_batch(argument: str, x: Tensor, like: Tensor | None = None) -> None:
     if like is not None and x.shape[1:] != like.shape[1:]:
         given, accepted = tuple(x.shape[1:]), tuple(like.shape[1:])
         raise ValueError(f"{argument}: images of {given}; accepted: of {accepted}, as the others")
+
+
+def check_orthonormal(argument: str, vectors: Tensor, accepted: str) -> None:
+    """Raise ValueError unless the k images of each set, (..., k, C, H, W), are orthonormal.
+
+    Examples
+    --------
+    >>> check_orthonormal("basis", torch.eye(4).view(4, 1, 2, 2), accepted="an orthonormal basis")
+    """
+    flat = in_double(vectors).flatten(-3)
+    products = flat @ flat.mT
+    errors = products - torch.eye(products.shape[-1]).to(products)
+    # Not "above": NaN is no better.
+    if not errors.abs().max() <= ORTHONORMALITY:
+        given = f"not orthonormal within {ORTHONORMALITY:g}"
+        raise ValueError(f"{argument}: {given}; accepted: {accepted}")
 
 
 def rows(argument: str, x: Tensor, centred: bool) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 from gahb.checks import check_float, check_images
 from gahb.devices import in_double
 from gahb.metrics.noisy import estimates, unit_noise
+from gahb.vectors import check_orthonormal
 
 __all__ = ["error_dimensions"]
 
@@ -80,8 +81,4 @@ def _check_bases(bases: Any, x: Tensor) -> None:
     shape = tuple(bases.shape)
     if len(shape) != 5 or shape[:1] + shape[2:] != tuple(x.shape) or not shape[1]:
         raise ValueError(f"bases: shape {shape} is not {accepted}")
-    products = bases.flatten(2) @ bases.flatten(2).mT
-    if not torch.allclose(
-        products, torch.eye(shape[1]).to(products).expand_as(products), atol=1e-4
-    ):
-        raise ValueError(f"bases: the vectors are not orthonormal; accepted: {accepted}")
+    check_orthonormal("bases", bases, accepted)

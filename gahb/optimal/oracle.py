@@ -7,15 +7,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.vectors import check_orthonormal
 
 __all__ = ["Oracle", "OracleBasis"]
-
-ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
 
 
 class Oracle(NonBlindDenoiser):
@@ -90,6 +88,7 @@ class OracleBasis(Oracle):
 
     Examples
     --------
+    >>> import torch
     >>> x = torch.tensor([3.0, 0.0]).view(1, 1, 1, 2)
     >>> f = OracleBasis(x, basis=torch.eye(2).view(2, 1, 1, 2))
     >>> f.at(1.0)(torch.ones(1, 1, 1, 2))
@@ -140,9 +139,4 @@ def _check_basis(basis: Any, x: Tensor) -> None:
     if basis.shape[-3:] != x.shape[1:] or not (basis.ndim == 4 or each):
         given = f"shape {tuple(basis.shape)} for x of {tuple(x.shape)}"
         raise ValueError(f"basis: {given}; accepted: {accepted}")
-    vectors = basis.double().flatten(-3)
-    products = vectors @ vectors.mT
-    identity = torch.eye(vectors.shape[-2], dtype=products.dtype, device=products.device)
-    # Not "above": NaN is no better.
-    if not (products - identity).abs().max() <= ORTHONORMALITY:
-        raise ValueError(f"basis: not orthonormal within {ORTHONORMALITY:g}; accepted: {accepted}")
+    check_orthonormal("basis", basis, accepted)
