@@ -121,12 +121,12 @@ def run_list(options: argparse.Namespace) -> int:
 
 def summary(recipe: Recipe) -> tuple[str, str, str]:
     """State of a recipe's training, its test PSNR at 20 dB input in dB, its minutes."""
-    state, found = progress(recipe).state, read_manifest(folder_of(recipe))
-    if state != "trained" or found is None:
-        return state, "", ""
-    curve = found["measured"]
+    found = progress(recipe)
+    if found.state != "trained" or found.manifest is None:
+        return found.state, "", ""
+    curve = found.manifest["measured"]
     output_psnr = curve["test"][curve["input_psnr"].index(20.0)]
-    return "trained", f"{output_psnr:.2f} dB", f"{found['wall_seconds'] / 60:.1f}"
+    return found.state, f"{output_psnr:.2f} dB", f"{found.manifest['wall_seconds'] / 60:.1f}"
 
 
 def run_show(options: argparse.Namespace) -> int:

@@ -13,7 +13,7 @@ from gahb.training import Recipe, train
 from gahb.training.monitor import FINAL_IMAGES, measured
 from gahb.training.record import (
     LOG,
-    WEIGHTS,
+    MANIFEST,
     History,
     folder_of,
     load_network,
@@ -124,10 +124,9 @@ def verify(name: str, edition: str | None = None) -> Verdict:
     folder = folder_of(recipe)
     try:
         stored = require(recipe)
-        for file in (WEIGHTS, LOG):
-            if sha256(folder / file) != stored["sha256"][file]:
-                raise ValueError(f"{file} does not have the checksum of its manifest")
-        network = load_network(folder, recipe)
+        network = load_network(folder, recipe)  # which checks the weights
+        if sha256(folder / LOG) != stored["sha256"][LOG]:
+            raise ValueError(f"{LOG} does not have the checksum of {MANIFEST}")
     except (ValueError, OSError) as error:
         return Verdict(name, None, str(error))
     train_images, test_images = recipe.train_images(FINAL_IMAGES), recipe.test_images(FINAL_IMAGES)

@@ -9,6 +9,7 @@ import json
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from gahb.released import checkpoint
 from gahb.settings import artifacts_folder, edition, written_whole
@@ -34,12 +35,15 @@ class Progress:
         Time since the checkpoint was written.
     report : Path, optional
         What the job printed before it failed.
+    manifest : dict, optional
+        What the training has found, once it is finished.
     """
 
     state: str
     updates: int = 0
     seconds: float | None = None
     report: Path | None = None
+    manifest: dict[str, Any] | None = None
 
 
 def progress(recipe: Recipe) -> Progress:
@@ -58,8 +62,8 @@ def progress(recipe: Recipe) -> Progress:
     """
     folder, job = folder_of(recipe), _job(recipe)
     if manifest := read_manifest(folder):
-        trained = manifest["hash"] == recipe.hash
-        return Progress("trained" if trained else "outdated", manifest["recipe"]["updates"])
+        state = "trained" if manifest["hash"] == recipe.hash else "outdated"
+        return Progress(state, manifest["recipe"]["updates"], manifest=manifest)
     if checkpoint(recipe):
         return Progress("released")
     begun = (folder / CHECKPOINT).is_file()
