@@ -32,8 +32,6 @@ from gahb.basis import (
     trace_jacobian,
 )
 from gahb.denoiser import BaseDenoiser, Denoiser
-from gahb.measured import record
-from gahb.measurements import Variance, variance
 from gahb.metrics import (
     Divergence,
     PsnrCurve,
@@ -46,7 +44,9 @@ from gahb.metrics import (
     sigma_from_psnr,
     train_test_gap,
 )
+from gahb.model_variance import Variance, variance
 from gahb.networks import BFCNN, UNet
+from gahb.recorded import record
 from gahb.report import Report, memorization_report
 from gahb.sampling import Samples, sample
 from gahb.settings import edition

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gahb import artifacts, cluster, costs, recipes, scorecard, settings
-from gahb.measurements import measure_variance
+from gahb.model_variance import measure_variance
 from gahb.progress import progress
 from gahb.similarity import median
 from gahb.sweep import sweep

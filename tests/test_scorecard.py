@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from gahb import measured, scorecard
+from gahb import recorded, scorecard
 from gahb.__main__ import main
 from gahb.metrics import Estimate
 from gahb.scorecard import Claim
@@ -80,7 +80,7 @@ def test_every_claim_points_to_a_section_of_a_page(claim):
 def test_every_number_was_recorded_by_the_page_that_it_is_credited_to(claim):
     text = (BOOK / f"{claim.page}.md").read_text(encoding="utf-8")
     assert re.search(rf'gahb\.record\(\s*"{claim.page}"', text)
-    assert math.isfinite(measured.read(claim.page)[claim.number].value)
+    assert math.isfinite(recorded.read(claim.page)[claim.number].value)
 
 
 def test_no_verdict_is_worse_than_the_one_that_was_kept():
@@ -90,28 +90,28 @@ def test_no_verdict_is_worse_than_the_one_that_was_kept():
 
 
 def test_a_changed_number_changes_the_verdict_and_the_command_fails(one_claim, capsys):
-    measured.record("model_variance", between=0.95)
+    recorded.record("model_variance", between=0.95)
     assert main(["scorecard", "--write"]) == 0
-    measured.record("model_variance", between=0.8)
+    recorded.record("model_variance", between=0.8)
     (row,) = scorecard.rows()
     assert row.verdict == "holds in part"
     assert "0.8" in scorecard.as_html([row])
     assert main(["scorecard"]) == 1
     assert "gahb: agree is worse than before: holds in part" in capsys.readouterr().err
-    measured.record("model_variance", between=0.99)
+    recorded.record("model_variance", between=0.99)
     assert main(["scorecard"]) == 0
 
 
 def test_a_number_that_is_gone_is_worse_than_any(one_claim):
-    measured.record("model_variance", between=0.1)
+    recorded.record("model_variance", between=0.1)
     scorecard.write(scorecard.rows())
-    measured.record("model_variance", other=0.1)
+    recorded.record("model_variance", other=0.1)
     (row,) = scorecard.worse(scorecard.rows(), scorecard.committed())
     assert row.verdict == "not tested"
 
 
 def test_the_command_shows_paper_and_ours(one_claim, capsys):
-    measured.record("model_variance", between=Estimate(0.957, (0.94, 0.97)))
+    recorded.record("model_variance", between=Estimate(0.957, (0.94, 0.97)))
     assert main(["scorecard"]) == 0
     shown = capsys.readouterr().out
     assert "HOLDS: Two networks agree." in shown

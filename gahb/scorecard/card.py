@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from gahb import measured
+from gahb import recorded
 from gahb.metrics import Estimate
 from gahb.scorecard.claims import VERDICTS, Claim, claims
 from gahb.settings import artifacts_folder, edition, written_whole
@@ -64,7 +64,7 @@ def rows() -> list[Row]:
 def _recorded(page: str) -> dict[str, Estimate]:
     """What a chapter recorded; nothing where it was not executed at the present edition."""
     try:
-        return measured.read(page)
+        return recorded.read(page)
     except FileNotFoundError:
         return {}
 
