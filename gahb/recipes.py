@@ -2,7 +2,8 @@
 
 Names read ``<class>-<network>-n<N>-<subset>``, with what sets a training apart from the edition's
 own behind: the optimiser, or the size of the images. ``faces-unet-n100-s1``,
-``faces-unet-n100-s1-adam``, ``faces-unet-n100-s1-64px``.
+``faces-unet-n100-s1-adam``, ``faces-unet-n100-s1-64px``. ``faces`` are those of the edition: in
+``paper`` the photographs on which its UNets and its BF-CNNs are trained.
 """
 
 from __future__ import annotations
@@ -15,21 +16,19 @@ from gahb.checks import check_choice
 from gahb.scales import SCALES
 from gahb.training import Recipe
 
-__all__ = ["SUBSETS", "every", "find", "get"]
+__all__ = ["SUBSETS", "by_figure", "every", "find", "get"]
 
 SUBSETS = ("S1", "S2")
 EQUALLY_REGULAR = tuple(f"calpha{alpha}" for alpha in (1, 2, 3, 4, 5))
 """The C-alpha classes of one regularity, the same for contour and background."""
 
-SMALL_NOISE_COUNTS = {"weight": "1/(sigma + 0.01)"}
-"""The slope of a PSNR curve is read at small noise, where the plain loss hardly sees an error."""
 ADAM = {"optimiser": "adam", "learning_rate": 2e-3}
 
 
 def memorization(edition: str) -> list[Recipe]:
-    """UNets on faces, N from 1 to the largest, on two disjoint subsets (Figures 1 and 2)."""
+    """UNets on faces, N from 1 to the largest, on two disjoint subsets (Figures 1 to 3, 6 to 8)."""
     scale = SCALES[edition]
-    return family(edition, scale.faces, "unet", scale.sizes, **scale.unet)
+    return family(edition, "faces", "unet", scale.sizes, **scale.unet)
 
 
 def other_optimiser(edition: str) -> list[Recipe]:
@@ -51,9 +50,16 @@ def other_images(edition: str) -> list[Recipe]:
 
 
 def other_network(edition: str) -> list[Recipe]:
-    """BF-CNNs, which have no subsampling, on faces, on both subsets (Figures 11 to 14)."""
+    """BF-CNNs, which have no subsampling, on faces, on both subsets (Figures 11 and 12)."""
     scale = SCALES[edition]
-    return family(edition, scale.faces, "bfcnn", scale.bfcnn_sizes, **scale.bfcnn)
+    return family(edition, "faces", "bfcnn", scale.bfcnn_sizes, **scale.bfcnn)
+
+
+def other_images_and_network(edition: str) -> list[Recipe]:
+    """BF-CNNs on the second class of images, on both subsets (Figures 13 and 14)."""
+    scale = SCALES[edition]
+    fields = {**scale.bfcnn, **scale.others_bfcnn}
+    return family(edition, scale.others, "bfcnn", scale.others_bfcnn_sizes, **fields)
 
 
 def resolutions(edition: str) -> list[Recipe]:
@@ -65,7 +71,7 @@ def resolutions(edition: str) -> list[Recipe]:
         for size, depth in scale.resolutions.items()
         for recipe in family(
             edition,
-            scale.faces,
+            "faces",
             "unet",
             scale.resolution_sizes,
             **{"size": size, "depth": depth, **scale.resolution},
@@ -75,22 +81,22 @@ def resolutions(edition: str) -> list[Recipe]:
 
 
 def regularities(edition: str) -> list[Recipe]:
-    """UNets on C-alpha images, also with smoother backgrounds than contours (Figures 4 and 17)."""
+    """UNets on C-alpha images, also with smoother backgrounds (Figures 4, 17 and 18)."""
     classes = *EQUALLY_REGULAR, "calpha1.5-8", "calpha2-8", "calpha4-8"
-    fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
-    return [synthetic(edition, name, "unet", fields) for name in classes]
+    return [synthetic(edition, name, "unet") for name in classes]
 
 
 def regularities_bfcnn(edition: str) -> list[Recipe]:
-    """BF-CNNs on the same C-alpha images (Figures 16 and 18)."""
-    fields = {**SCALES[edition].calpha_bfcnn, **SMALL_NOISE_COUNTS}
-    return [synthetic(edition, name, "bfcnn", fields) for name in EQUALLY_REGULAR]
+    """BF-CNNs on C-alpha images of one regularity (Figure 16)."""
+    return [synthetic(edition, name, "bfcnn") for name in EQUALLY_REGULAR]
 
 
 def manifolds(edition: str) -> list[Recipe]:
-    """UNets on images of few parameters: disks, a ray and sine waves (Figures 5, 19, 20)."""
-    fields = {**SCALES[edition].unet, **SMALL_NOISE_COUNTS}
-    return [synthetic(edition, name, "unet", fields) for name in ("disks", "ray", "sines")]
+    """Networks on images of few parameters: disks, a ray and sine waves (Figures 5, 19, 20)."""
+    return [
+        *(synthetic(edition, name, "unet") for name in ("disks", "ray", "sines")),
+        *(synthetic(edition, name, "bfcnn") for name in SCALES[edition].manifolds_bfcnn),
+    ]
 
 
 def shuffled(edition: str) -> list[Recipe]:
@@ -98,16 +104,17 @@ def shuffled(edition: str) -> list[Recipe]:
     scale = SCALES[edition]
     return [
         recipe
-        for recipe in family(
-            edition, f"shuffled-{scale.faces}", "unet", scale.sizes[-1:], **scale.unet
-        )
+        for recipe in family(edition, "shuffled-faces", "unet", scale.sizes[-1:], **scale.unet)
         if recipe.subset == "S1"
     ]
 
 
-def synthetic(edition: str, images: str, network: str, fields: dict[str, Any]) -> Recipe:
+def synthetic(edition: str, images: str, network: str) -> Recipe:
     """The training of one network on S1 of a class that formulas draw."""
-    recipe, _ = family(edition, images, network, (SCALES[edition].synthetic,), **fields)
+    scale = SCALES[edition]
+    fields = {"unet": scale.unet, "bfcnn": scale.synthetic_bfcnn}[network]
+    fields = {**fields, "weight": scale.synthetic_weight}
+    recipe, _ = family(edition, images, network, (scale.synthetic,), **fields)
     return recipe
 
 
@@ -119,12 +126,13 @@ def family(
     **fields: Any,
 ) -> list[Recipe]:
     """The trainings of one network on one class, of every N on every subset."""
-    name = images.replace(SCALES[edition].faces, "faces")
+    faces = SCALES[edition].faces[network]
+    played_by = {"faces": faces, "shuffled-faces": f"shuffled-{faces}"}
     return [
         Recipe(
-            name=f"{name}-{network}-n{n}-{subset.lower()}",
+            name=f"{images}-{network}-n{n}-{subset.lower()}",
             edition=edition,
-            images=images,
+            images=played_by.get(images, images),
             n=n,
             subset=subset,
             network=network,
@@ -135,24 +143,43 @@ def family(
     ]
 
 
-FAMILIES = (
-    memorization,
-    other_optimiser,
-    other_images,
-    other_network,
-    resolutions,
-    regularities,
-    regularities_bfcnn,
-    manifolds,
-    shuffled,
-)
+FAMILIES = {
+    "Figures 1 to 3, 6 to 8": memorization,
+    "Figure 1, with Adam": other_optimiser,
+    "Figures 9, 10": other_images,
+    "Figures 11, 12": other_network,
+    "Figures 13, 14": other_images_and_network,
+    "Figure 15, Table 1": resolutions,
+    "Figures 4, 17, 18": regularities,
+    "Figure 16": regularities_bfcnn,
+    "Figures 5, 19, 20": manifolds,
+    "Figure 21": shuffled,
+}
+"""What trains the networks behind each figure of the paper."""
+
+
+def by_figure(edition: str | None = None) -> dict[str, list[Recipe]]:
+    """The recipes behind each figure of the paper, by default of the edition of the book.
+
+    Raises
+    ------
+    ValueError
+        If the edition is unknown.
+
+    Examples
+    --------
+    >>> [recipe.images for recipe in by_figure("paper")["Figures 13, 14"]]
+    ['lsun_bedroom', 'lsun_bedroom']
+    """
+    edition = edition or settings.edition()
+    check_choice("edition", edition, settings.EDITIONS)
+    made = {figures: members(edition) for figures, members in FAMILIES.items()}
+    return {figures: recipes for figures, recipes in made.items() if recipes}
 
 
 def every(edition: str | None = None) -> dict[str, Recipe]:
     """All recipes of an edition by name, by default of the edition at which the book runs."""
-    edition = edition or settings.edition()
-    check_choice("edition", edition, settings.EDITIONS)
-    return {recipe.name: recipe for members in FAMILIES for recipe in members(edition)}
+    return {recipe.name: recipe for recipes in by_figure(edition).values() for recipe in recipes}
 
 
 def get(name: str, edition: str | None = None) -> Recipe:

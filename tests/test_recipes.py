@@ -1,10 +1,17 @@
 """Recipes: names, editions, hashes, and the errors of bad ones."""
 
+import re
+from itertools import chain
+
 import pytest
 import torch
 
 from gahb import recipes
+from gahb.images.photographs import HELD_OUT
 from gahb.settings import EDITIONS
+
+PUBLISHED = {"celeba": 202_599, "celeba_hq": 30_000, "lsun_bedroom": 3_033_042}
+"""Images of each set of photographs, by its publisher."""
 
 
 @pytest.fixture
@@ -17,7 +24,7 @@ def test_names_say_what_the_recipes_are(edition):
     for name, recipe in recipes.every(edition).items():
         assert recipe.edition == edition
         assert name == recipe.name
-        image_class = recipe.images.replace("celeba", "faces")
+        image_class = re.sub("celeba(_hq)?", "faces", recipe.images)
         start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
         behind = name.removeprefix(start)
         assert behind in ("", "-adam", f"-{recipe.size}px")
@@ -30,7 +37,7 @@ def test_names_say_what_the_recipes_are(edition):
     [
         ("faces-unet-n*-s?", 2),
         ("l[es]*-unet-n*", 2),  # leaves, or lsun_bedroom
-        ("faces-bfcnn-n*", 2),
+        ("faces-bfcnn-n*-s?", 2),
         ("*px", 3),
         ("calpha*-unet-*", 6),
         ("calpha*-bfcnn-*", 2),
@@ -51,10 +58,46 @@ def test_networks_grow_with_the_images(edition):
         assert len([r for r in recipes.find(f"*-{size}px", edition)]) >= 4
 
 
-def test_the_paper_edition_is_the_papers():
-    recipe = recipes.get("faces-unet-n100000-s1", edition="paper")
-    assert (recipe.size, recipe.depth, recipe.width, recipe.batch) == (80, 3, 64, 512)
+@pytest.mark.parametrize(
+    ("name", "images", "size", "depth"),
+    [
+        ("faces-unet-n100000-s1", "celeba", 80, 3),
+        ("faces-unet-n100000-s1-160px", "celeba", 160, 4),
+        ("shuffled-faces-unet-n100000-s1", "shuffled-celeba", 80, 3),
+        ("lsun_bedroom-unet-n100000-s2", "lsun_bedroom", 80, 3),
+        ("faces-bfcnn-n10000-s2", "celeba_hq", 40, 21),
+        ("lsun_bedroom-bfcnn-n20000-s2", "lsun_bedroom", 32, 21),
+        ("calpha1.5-8-unet-n100000-s1", "calpha1.5-8", 80, 3),
+        ("calpha5-bfcnn-n100000-s1", "calpha5", 40, 21),
+        ("disks-unet-n100000-s1", "disks", 80, 3),
+        ("ray-bfcnn-n100000-s1", "ray", 40, 21),
+        ("sines-bfcnn-n100000-s1", "sines", 40, 21),
+    ],
+)
+def test_the_paper_edition_is_the_papers(name, images, size, depth):
+    # Appendix A.1, Table 1, and the captions of the figures.
+    recipe = recipes.get(name, edition="paper")
+    assert (recipe.images, recipe.size, recipe.depth) == (images, size, depth)
+    assert (recipe.width, recipe.batch, recipe.weight) == (64, 512, "none")
     assert (recipe.optimiser, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "halving")
+
+
+def test_the_paper_edition_has_the_trainings_of_every_figure():
+    found = recipes.by_figure("paper")
+    numbers = set()
+    for figures in found:
+        for first, last in re.findall(r"(\d+)(?: to (\d+))?", figures.split(", Table")[0]):
+            numbers |= set(range(int(first), int(last or first) + 1))
+    assert numbers == set(range(1, 22))
+    names = [recipe.name for recipe in chain.from_iterable(found.values())]
+    assert sorted(names) == sorted(recipes.every("paper")), "each in one row, and once"
+
+
+@pytest.mark.parametrize("edition", EDITIONS)
+def test_both_subsets_and_the_test_images_fit_into_the_photographs(edition):
+    for recipe in recipes.every(edition).values():
+        published = PUBLISHED.get(recipe.images.removeprefix("shuffled-"))
+        assert published is None or recipe.n <= (published - HELD_OUT) // 2
 
 
 def test_the_hash_is_stable(recipe):

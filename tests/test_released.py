@@ -21,7 +21,10 @@ def released(tmp_path, artifacts, monkeypatch):
         "UNet/celebA_80x80/0to255_RF_90x90_set_size_91234",
         "UNet/celebA_40x40/0to255_RF_45x45_set_size_100",
         "UNet/LSUN_bedroom_80x80/0to255_RF_90x90_set_size_100",
+        "BF_CNN/celebA_40x40/0to255_set_size_100",
         "BF_CNN/celebA_HQ_40x40/0to255_set_size_100",
+        "BF_CNN/bedroom_32x32/0to255_RF_90x90_set_size_20000_swapped",
+        "BF_CNN/bedroom_80x80/0to255_set_size_20000",
         "UNet/celebA_80x80/notes",
     ):
         (folder / variant).mkdir(parents=True)
@@ -48,8 +51,11 @@ def test_each_recipe_finds_its_own_checkpoint(released):
     assert answer("faces-unet-n100-s1-40px").startswith("UNet/celebA_40x40")
     assert answer("faces-unet-n100-s1-20px") is None
     assert answer("lsun_bedroom-unet-n100-s1").startswith("UNet/LSUN_bedroom")
-    assert answer("faces-bfcnn-n100-s1", images="celeba") is None
-    assert answer("faces-bfcnn-n100-s1", images="celeba_hq").startswith("BF_CNN/celebA_HQ")
+    assert answer("faces-bfcnn-n100-s1").startswith("BF_CNN/celebA_HQ")
+    assert answer("faces-bfcnn-n100-s1", images="celeba").startswith("BF_CNN/celebA_40x40")
+    assert answer("faces-bfcnn-n100-s2") is None
+    assert answer("lsun_bedroom-bfcnn-n20000-s2").startswith("BF_CNN/bedroom_32x32")
+    assert answer("lsun_bedroom-bfcnn-n20000-s1") is None, "its pixels are others"
     assert answer("disks-unet-n100000-s1") is None
     assert checkpoint(recipes.get("faces-unet-n100-s1", "laptop")) is None
 
@@ -78,11 +84,9 @@ def test_two_answers_are_an_error(released):
         answer("faces-unet-n100-s1")
 
 
-def test_another_network_is_refused(released, monkeypatch):
-    recipe = recipes.get("faces-bfcnn-n100-s1", "paper").but(images="celeba_hq")
-    monkeypatch.setattr(recipes, "get", lambda name, edition=None: recipe)
+def test_another_network_is_refused(released):
     with pytest.raises(ValueError, match=r"^GAHB_RELEASED: .*model\.pt is a UNet, not a BFCNN"):
-        gahb.load("any")
+        gahb.load("faces-bfcnn-n100-s1", edition="paper")
 
 
 def test_a_folder_that_is_not_there_is_named(released, monkeypatch):
