@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 import gahb.basis.eigen
 from gahb.basis import (
@@ -273,6 +274,15 @@ class WithoutForwardMode(torch.autograd.Function):
         return gradient / 2
 
 
+class DerivedOnce(WithoutForwardMode):
+    generate_vmap_rule = True
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, gradient):
+        return gradient / 2
+
+
 Y = torch.ones(1, 1, 2, 2)
 
 
@@ -295,7 +305,7 @@ Y = torch.ones(1, 1, 2, 2)
         (lambda: adaptive_basis(torch.ones_like, Y), r"^f: f\(y\) does not depend on y"),
         (lambda: adaptive_basis(lambda y: y.detach(), Y), r"^f: f\(y\) does not depend on y"),
         (lambda: adaptive_basis(lambda y: (y - 1).sqrt(), Y), "^f: its derivative at y holds NaN"),
-        (lambda: adaptive_basis(WithoutForwardMode.apply, Y, 2), "^f: .*; accepted: .* or k=None"),
+        (lambda: adaptive_basis(DerivedOnce.apply, Y, 2), "^f: .*; accepted: .* or k=None"),
         (lambda: equivalent_filters(nn.Identity(), Y, []), "^pixels: there are none"),
         (lambda: equivalent_filters(nn.Identity(), Y, [(0, 2)]), "^pixels: 2 is not .* 0 to 1"),
         (lambda: equivalent_filters(nn.Identity(), Y, [(0.5, 1)]), "^pixels: 0.5 is not"),
@@ -315,8 +325,10 @@ def test_bad_input_gives_one_clear_line(call, message: str) -> None:
     assert "\n" not in str(error.value)
 
 
-def test_a_function_without_forward_mode_has_all_its_pairs() -> None:
-    assert (adaptive_basis(WithoutForwardMode.apply, Y).eigenvalues == 0.5).all()
+@pytest.mark.parametrize("k", [None, 3])
+def test_a_function_without_forward_mode_has_its_pairs(k) -> None:
+    basis = adaptive_basis(WithoutForwardMode.apply, Y, k)
+    torch.testing.assert_close(basis.eigenvalues, torch.full((k or 4,), 0.5))
 
 
 # --- what follows from a basis ---

@@ -10,6 +10,7 @@ from diffusers import DDPMScheduler, EulerDiscreteScheduler, UNet2DModel
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from gahb.basis import adaptive_basis
 from gahb.denoiser import Denoiser
 from gahb.metrics import psnr_curve, sigma_from_psnr
 from gahb.networks import UNet
@@ -379,3 +380,12 @@ def test_levels_are_those_of_the_curve() -> None:
 
     psnr_curve(wrap(network, "sigma"), torch.rand(2, 1, 8, 8), [0, 20])
     assert told == [pytest.approx(2 * [2 * sigma_from_psnr(level)]) for level in (0, 20)]
+
+
+def test_networks_with_attention_have_an_adaptive_basis(unet) -> None:
+    f = wrap(unet, "diffusers", scheduler=DDPMScheduler()).at(0.1)
+    y = torch.rand(1, 1, 16, 16)
+    whole, leading = adaptive_basis(f, y), adaptive_basis(f, y, 5, tolerance=1e-3)
+    torch.testing.assert_close(leading.eigenvalues, whole.eigenvalues[:5], atol=1e-3, rtol=0)
+    assert leading.asymmetry == pytest.approx(whole.asymmetry, rel=0.3)
+    assert all(weight.requires_grad for weight in unet.parameters())

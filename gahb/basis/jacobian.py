@@ -8,10 +8,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 
 import torch
 from torch import Tensor, nn
-from torch.func import jvp, vjp, vmap
+from torch.func import linearize, vjp, vmap
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_images
 from gahb.devices import images_at_a_time, in_batches
@@ -36,8 +38,39 @@ class Jacobian:
 
     def __init__(self, f: Function, y: Tensor) -> None:
         self.f, self.y = f, y
-        with torch.no_grad():  # what follows needs no derivative by the weights
-            self.value, self._pull = vjp(f, y)[:2]
+        value, self._pull = vjp(f, y)[:2]
+        self.value = value.detach()
+
+    @cached_property
+    def _push(self) -> Function:
+        """The map v to J v, in which all that depends on y alone is computed once."""
+        with warnings.catch_warnings():
+            # Of its own forward mode torch warns: that it loads what it deprecates, and that the
+            # graph of the derivative holds constants.
+            warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
+            warnings.filterwarnings("ignore", "Attempted to insert a get_attr", UserWarning)
+            try:
+                push: Function = linearize(self.f, self.y)[1]
+                return push
+            except (NotImplementedError, RuntimeError):
+                return self._push_backwards()
+
+    def _push_backwards(self) -> Function:
+        """The same without forward mode: J as the transpose of J^T, for more time a product."""
+
+        def transposed(u: Tensor) -> Tensor:
+            product: Tensor = vjp(self.f, self.y)[1](u)[0]
+            return product
+
+        pull = vjp(transposed, torch.zeros_like(self.y))[1]
+        # What torch cannot derive twice it takes for constant, without a word.
+        v = torch.randn(self.y.shape, generator=torch.Generator().manual_seed(0)).to(self.y)
+        forward, backward = pull(v)[0], transposed(v)
+        difference = (v * (forward - backward)).sum().abs()
+        if not difference <= 1e-3 * v.norm() * backward.norm():
+            accepted = "a function that torch derives in forward mode or twice, or k=None"
+            raise ValueError(f"f: torch cannot derive it in forward mode; accepted: {accepted}")
+        return lambda v: pull(v)[0]
 
     @property
     def size(self) -> int:
@@ -50,22 +83,13 @@ class Jacobian:
         Raises
         ------
         ValueError
-            If f has an operation without a derivative in forward mode.
+            If f has an operation with a derivative neither in forward mode nor of second order.
         """
-        with torch.no_grad(), warnings.catch_warnings():
-            # The rules of forward mode are still loaded through what torch itself deprecates.
-            warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
-            try:
-                return self._mapped(lambda v: jvp(self.f, (self.y,), (v,))[1], vectors)
-            except (NotImplementedError, RuntimeError) as error:
-                reason = str(error).splitlines()[0]
-                accepted = "a function that torch derives in forward mode, or k=None"
-                raise ValueError(f"f: {reason}; accepted: {accepted}") from error
+        return self._mapped(self._push, vectors)
 
     def transposed_times(self, vectors: Tensor) -> Tensor:
         """Products J^T v for each v of ``vectors``, both (n, d)."""
-        with torch.no_grad():
-            return self._mapped(lambda v: self._pull(v)[0], vectors)
+        return self._mapped(lambda v: self._pull(v)[0], vectors)
 
     def symmetric_times(self, vectors: Tensor) -> Tensor:
         """Products with the symmetric part, (J v + J^T v) / 2, both (n, d)."""
@@ -85,8 +109,10 @@ class Jacobian:
 
     def _mapped(self, product: Function, vectors: Tensor) -> Tensor:
         images = vectors.reshape(-1, *self.y.shape)
-        products: Tensor = vmap(product)(images)
-        return products.flatten(1)
+        # Without gradients torch would choose kernels that it cannot derive for many vectors.
+        with torch.enable_grad():
+            products: Tensor = vmap(product)(images)
+        return products.detach().flatten(1)
 
 
 @contextmanager
@@ -118,23 +144,34 @@ def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     """Give the Jacobian of ``f`` at a batch of images, as :func:`jacobian_at` at one."""
     check_images("y", y)
     check_precision(f, y)
-    with in_evaluation(f), torch.inference_mode(False):
+    # Attention in one kernel can be derived neither forwards nor for many vectors.
+    attention = sdpa_kernel(SDPBackend.MATH)
+    with at_rest(f), attention, torch.inference_mode(False), torch.enable_grad():
         y = y.detach().clone()
         check_differentiable(f, y)
         yield Jacobian(f, y)
 
 
 @contextmanager
-def in_evaluation(f: Function) -> Iterator[None]:
-    """Put a network into evaluation mode, and every part of it back into its own afterwards."""
-    modes = {part: part.training for part in f.modules()} if isinstance(f, nn.Module) else {}
+def at_rest(f: Function) -> Iterator[None]:
+    """Put a network into evaluation mode, its weights constant; and back into its own afterwards.
+
+    Derivatives by the weights would cost memory, and nobody asks for them.
+    """
+    network = f if isinstance(f, nn.Module) else nn.Module()
+    modes = {part: part.training for part in network.modules()}
+    learned = [weight for weight in network.parameters() if weight.requires_grad]
     try:
         for part in modes:
             part.training = False
+        for weight in learned:
+            weight.requires_grad_(False)
         yield
     finally:
         for part, mode in modes.items():
             part.training = mode
+        for weight in learned:
+            weight.requires_grad_(True)
 
 
 def check_precision(f: Function, y: Tensor) -> None:
