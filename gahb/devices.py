@@ -18,6 +18,7 @@ from torch import Tensor, nn
 __all__ = [
     "best_device",
     "compiled",
+    "decomposed",
     "device_of",
     "images_at_a_time",
     "in_batches",
@@ -27,6 +28,7 @@ __all__ = [
 
 Result = TypeVar("Result")
 
+COMPLETE = ("cpu", "cuda", "xpu")  # Apple's GPUs lack double precision, and eigenvectors
 ON_A_CPU = 64  # images at a time: faster than fewer, and no slower than more
 AT_MOST = 1024
 SHARE = 0.25  # of the free memory: what follows may need more than what was tried
@@ -57,7 +59,17 @@ def mixed_precision() -> str:
 
 def in_double(x: Tensor) -> Tensor:
     """``x`` in double precision; on the CPU where its own device has none, as Apple's GPUs."""
-    return (x.cpu() if x.device.type == "mps" else x).double()
+    return (x if x.device.type in COMPLETE else x.cpu()).double()
+
+
+def decomposed(
+    decomposition: Callable[[Tensor], tuple[Tensor, Tensor]], matrix: Tensor
+) -> tuple[Tensor, Tensor]:
+    """Both parts of a matrix, on its device; by the CPU where that has no such decomposition."""
+    if matrix.device.type in COMPLETE:
+        return decomposition(matrix)
+    first, second = decomposition(matrix.cpu())
+    return first.to(matrix.device), second.to(matrix.device)
 
 
 def compiled(network: nn.Module, y: Tensor, backend: str = "inductor") -> Callable[..., Any]:

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 import pytest
 import torch
 from accelerate import Accelerator
-from elsewhere import DEVICE, Elsewhere, Far
+from elsewhere import DEVICE, Apple, Elsewhere, Far
 from torch import nn
 
 import gahb
 from gahb import devices
+from gahb.basis import jacobian
 from gahb.basis.jacobian import jacobian_at
 from gahb.training import loop
 from gahb.training.batches import Batches
@@ -53,11 +54,11 @@ class FarAccelerator(Accelerator):
     device = DEVICE
 
 
-@pytest.fixture
-def there(monkeypatch):
-    """The second device, in use."""
+@pytest.fixture(params=[Elsewhere, Apple])
+def there(request, monkeypatch):
+    """The second device, in use: one that can do all, and one that can do what Apple's GPUs can."""
     monkeypatch.setattr(torch, "Generator", FromTheCpu)
-    with Elsewhere() as mode:
+    with request.param() as mode:
         yield mode
 
 
@@ -126,12 +127,32 @@ def test_a_curve_is_the_same_on_another_device(f, far_f):
 def test_a_jacobian_is_the_same_on_another_device(f, far_f):
     y = torch.rand(1, 1, 8, 8)
     which = torch.arange(0, 64, 9)
-    with jacobian_at(f, y) as jacobian:
-        here = jacobian.rows(which)
-    with jacobian_at(far_f, y.to(DEVICE)) as jacobian:
-        far = jacobian.rows(which)
+    with jacobian_at(f, y) as J:
+        here = J.rows(which)
+    with jacobian_at(far_f, y.to(DEVICE)) as J:
+        far = J.rows(which)
     assert far.device == DEVICE
     assert torch.allclose(far.cpu(), here, atol=1e-6)
+
+
+@pytest.mark.parametrize("k", [None, 5])
+def test_a_basis_is_the_same_on_another_device(f, far_f, k, monkeypatch):
+    def linearize(*arguments):
+        raise NotImplementedError("the device in software has no forward mode")
+
+    monkeypatch.setattr(jacobian, "linearize", linearize)
+    y = torch.rand(1, 1, 8, 8)
+    here = gahb.adaptive_basis(f, y, k, tolerance=1e-4)
+    far = gahb.adaptive_basis(far_f, y.to(DEVICE), k, tolerance=1e-4)
+    assert far.eigenvectors.device == DEVICE
+    assert torch.allclose(far.eigenvalues.cpu(), here.eigenvalues, atol=1e-5)
+    assert far.asymmetry == pytest.approx(here.asymmetry, rel=1e-3)
+
+
+def test_a_risk_is_the_same_on_another_device(f, far_f):
+    y = torch.rand(3, 1, 8, 8)
+    here, far = gahb.sure(f, y, 0.1), gahb.sure(far_f, y.to(DEVICE), 0.1)
+    assert torch.allclose(far.per_image, here.per_image, rtol=1e-3)
 
 
 @pytest.mark.parametrize("optimiser", ["muon", "adam"])

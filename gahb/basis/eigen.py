@@ -13,6 +13,7 @@ from torch import Tensor
 from gahb.basis.jacobian import Function, Jacobian, jacobian_at
 from gahb.basis.krylov import leading_pairs, random_block
 from gahb.checks import check_count, check_number
+from gahb.devices import decomposed
 
 __all__ = ["Basis", "adaptive_basis"]
 
@@ -96,7 +97,7 @@ def dense(jacobian: Jacobian) -> Basis:
     """All eigenpairs, from the whole Jacobian."""
     J = jacobian.rows(torch.arange(jacobian.size))
     S = (J + J.T) / 2
-    values, vectors = torch.linalg.eigh(S)
+    values, vectors = decomposed(torch.linalg.eigh, S)
     residuals = (S @ vectors - vectors * values).norm(dim=0)
     vectors = vectors.T.flip(0)
     return basis_of(

@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from gahb.devices import decomposed
 
 __all__ = ["Pairs", "leading_pairs", "random_block"]
 
@@ -138,12 +141,11 @@ class KrylovSpace:
         """Orthonormal directions of the vectors outside the space (n, d), else random ones."""
         room = self.basis.shape[1] - len(self.basis)
         block = self.outside(vectors[:room])
-        lengths = torch.linalg.qr(block.T).R.diagonal().abs()
+        lengths = decomposed(torch.linalg.qr, block.T)[1].diagonal().abs()
         missing = (lengths < self.negligible)[:, None]
         block = torch.where(missing, random_block(block, self.generator), block)
         # What rounding left of the space after the first time goes at the second.
-        orthonormal: Tensor = torch.linalg.qr(self.outside(block).T).Q.T
-        return orthonormal
+        return decomposed(torch.linalg.qr, self.outside(block).T)[0].T
 
     def outside(self, vectors: Tensor) -> Tensor:
         """What the vectors (n, d) have outside the space."""
@@ -151,7 +153,7 @@ class KrylovSpace:
 
     def pairs(self, k: int) -> Pairs:
         """The k leading eigenpairs of S within the space, and how nearly they are those of S."""
-        values, coordinates = torch.linalg.eigh(self.within, UPLO="U")
+        values, coordinates = decomposed(partial(torch.linalg.eigh, UPLO="U"), self.within)
         values, coordinates = values.flip(0)[:k], coordinates.flip(1)[:, :k].T
         vectors = coordinates @ self.basis
         return Pairs(values, vectors, coordinates @ self.products - values[:, None] * vectors)
@@ -160,7 +162,7 @@ class KrylovSpace:
 def principal_part(vectors: Tensor, n: int) -> Tensor:
     """The at most n orthogonal vectors that together come closest to all ``vectors``, (m, d)."""
     # By their inner products, in a tenth of the time of their singular values.
-    weights = torch.linalg.eigh(vectors @ vectors.T).eigenvectors
+    weights = decomposed(torch.linalg.eigh, vectors @ vectors.T)[1]
     part: Tensor = weights.T.flip(0)[:n] @ vectors
     return part
 
