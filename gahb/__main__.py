@@ -213,7 +213,8 @@ def show_verdict(name: str) -> bool:
     if verdict.good:
         print(f"{name}: good (PSNR differs by {verdict.difference:.4f} dB)", flush=True)
     else:
-        print(f"{name}: BAD: {verdict.problem}", flush=True)
+        problem = verdict.problem.removeprefix(f"{name}: ")
+        print(f"{name}: BAD: {problem}", flush=True)
     return verdict.good
 
 

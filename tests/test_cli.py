@@ -38,9 +38,10 @@ def test_list_show_train_verify(smoke, capsys):
     assert json.loads(capsys.readouterr().out)["recipe"]["subset"] == "S2"
     assert main(["verify"]) == 0
     assert capsys.readouterr().out.startswith("faces-unet-n1-s1: good")
-    (smoke / "faces-unet-n1-s1" / "log.jsonl").write_text("")
-    assert main(["verify", "faces-unet-n1-s1"]) == 1
-    assert "BAD: log.jsonl does not have the checksum" in capsys.readouterr().out
+    for damaged in ("log.jsonl", "weights.safetensors"):
+        (smoke / "faces-unet-n1-s1" / damaged).write_text("")
+        assert main(["verify", "faces-unet-n1-s1"]) == 1
+        assert f"s1: BAD: {damaged} does not have the checksum" in capsys.readouterr().out
 
 
 def test_train_again_forgets_what_was_trained(smoke):
