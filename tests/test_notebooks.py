@@ -1,6 +1,7 @@
 """Chapters: each notebook is what its source says, is collected, and cannot pass in silence."""
 
 import copy
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,8 +16,11 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_rules import problems
 from opening import opening, repository
 
+from gahb import recipes
+
 PYTHON_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 CHECKED = "# NBVAL_CHECK_OUTPUT\n"
+DRAW_FACES_IN_EVERY_EDITION = {"notation", "your_own"}
 SOURCE = """\
 ---
 kernelspec:
@@ -110,6 +114,21 @@ def test_chapter_begins_with_the_set_up_for_colab(source: Path) -> None:
     assert first.source == opening(repository()), "run: make opening"
     assert first.metadata["tags"] == ["remove-cell"]
     assert [cell.source for cell in others if "google.colab" in cell.source] == []
+
+
+@pytest.mark.parametrize("source", chapters(), ids=named)
+def test_faces_are_those_of_the_edition(source: Path) -> None:
+    """In the paper edition they are photographs: a recipe knows the class, a page must not."""
+    code = "\n".join(cell.source for cell in _code_cells(read_source(source)))
+    if source.stem not in DRAW_FACES_IN_EVERY_EDITION:
+        assert re.findall(r"""images\.load\(\s*["']faces["'].*""", code) == []
+
+
+@pytest.mark.parametrize("source", chapters(), ids=named)
+def test_recipes_that_a_chapter_spells_out_are_in_the_paper_edition(source: Path) -> None:
+    code = "\n".join(cell.source for cell in _code_cells(read_source(source)))
+    for function, name in re.findall(r'recipes\.(find|get)\("([^"]+)"\)', code):
+        assert getattr(recipes, function)(name, "paper")
 
 
 def test_every_cell_is_collected() -> None:
