@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_images, check_number
-from gahb.devices import device_of
+from gahb.devices import device_of, in_double
 
 __all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser"]
 
@@ -95,7 +95,7 @@ class NonBlindDenoiser(BaseDenoiser):
             raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
         if isinstance(self.sigma, Tensor) and len(self.sigma) != n:
             raise ValueError(f"sigma: {len(self.sigma)} noise levels for {n} noisy images")
-        return torch.as_tensor(self.sigma, dtype=torch.float64).expand(n)
+        return in_double(self.sigma).expand(n)
 
 
 class Denoiser(BaseDenoiser):

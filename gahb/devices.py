@@ -24,6 +24,7 @@ __all__ = [
     "in_batches",
     "in_double",
     "mixed_precision",
+    "with_double",
 ]
 
 Result = TypeVar("Result")
@@ -57,9 +58,16 @@ def mixed_precision() -> str:
     return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
 
 
-def in_double(x: Tensor) -> Tensor:
-    """``x`` in double precision; on the CPU where its own device has none, as Apple's GPUs."""
-    return (x if x.device.type in COMPLETE else x.cpu()).double()
+def with_double(device: torch.device) -> torch.device:
+    """The device, or the CPU where it has no double precision, as Apple's GPUs."""
+    return device if device.type in COMPLETE else torch.device("cpu")
+
+
+def in_double(x: Tensor | float) -> Tensor:
+    """A tensor or number in double precision; on the CPU where the tensor's device has none."""
+    if isinstance(x, Tensor):  # in two steps: such a device cannot convert on the way either
+        x = x.to(with_double(x.device))
+    return torch.as_tensor(x, dtype=torch.float64)
 
 
 def decomposed(

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_finite, check_images
-from gahb.devices import in_double
+from gahb.devices import in_double, with_double
 
 __all__ = ["check_batch", "check_orthonormal", "directions", "rows"]
 
@@ -53,7 +53,7 @@ def rows(argument: str, x: Tensor, centred: bool) -> Tensor:
     ValueError
         If a value is not finite.
     """
-    levels = torch.empty(len(x), x.shape[1:].numel(), dtype=torch.float64, device=x.device)
+    levels = _room(x, x.shape[1:].numel())
     return _filled(levels, argument, x, centred)
 
 
@@ -62,7 +62,7 @@ def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
 
     The last coordinate is 1 for an image without direction and 0 for all others.
     """
-    vectors = torch.empty(len(x), x.shape[1:].numel() + 1, dtype=torch.float64, device=x.device)
+    vectors = _room(x, x.shape[1:].numel() + 1)
     levels = _filled(vectors[:, :-1], argument, x, centred)
     lengths = levels.norm(dim=1, keepdim=True)
     without = lengths == 0
@@ -71,9 +71,14 @@ def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
     return vectors
 
 
+def _room(x: Tensor, d: int) -> Tensor:
+    """Room for as many rows as there are images, (n, d)."""
+    return torch.empty(len(x), d, dtype=torch.float64, device=with_double(x.device))
+
+
 def _filled(levels: Tensor, argument: str, x: Tensor, centred: bool) -> Tensor:
     """Write the rows into ``levels``, (n, d), in place: images may be many."""
-    levels.copy_(x.flatten(1))
+    levels.copy_(x.flatten(1).to(levels.device))
     check_finite(argument, levels)
     if x.dtype == torch.uint8:
         levels /= 255

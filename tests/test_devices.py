@@ -1,15 +1,15 @@
 """What is there for GPUs, tested without one: on a second device in software."""
 
-from types import SimpleNamespace
-
 import pytest
 import torch
 from accelerate import Accelerator
 from elsewhere import DEVICE, Apple, Elsewhere, Far
 from torch import nn
+from torch.func import jvp
 
 import gahb
-from gahb import devices
+from gahb import devices, optimal, similarity
+from gahb.bandlets import OracleBandlets
 from gahb.basis import jacobian
 from gahb.basis.jacobian import jacobian_at
 from gahb.training import loop
@@ -58,6 +58,8 @@ class FarAccelerator(Accelerator):
 def there(request, monkeypatch):
     """The second device, in use: one that can do all, and one that can do what Apple's GPUs can."""
     monkeypatch.setattr(torch, "Generator", FromTheCpu)
+    if request.param is Elsewhere:
+        monkeypatch.setattr(devices, "COMPLETE", (*devices.COMPLETE, DEVICE.type))
     with request.param() as mode:
         yield mode
 
@@ -81,6 +83,24 @@ def test_reading_a_value_counts_as_a_wait(there):
     assert there.waits == 1
     far.cpu()
     assert there.waits == 2
+
+
+def test_apples_gpus_lack_double_precision_and_eigenvectors():
+    with Apple():
+        far = torch.eye(2, device=DEVICE)
+        for convert in (far.double, lambda: far.to("cpu", torch.float64)):
+            with pytest.raises(TypeError, match="Cannot convert a MPS Tensor to float64"):
+                convert()
+        with pytest.raises(NotImplementedError, match="linalg_eigh"):
+            torch.linalg.eigh(far)
+        assert torch.eye(2).double().to(far).device == DEVICE
+
+
+def test_double_precision_is_left_to_the_cpu_where_a_gpu_has_none(there):
+    x = devices.in_double(torch.ones(2, device=DEVICE))
+    assert x.dtype == torch.float64
+    assert x.device == (torch.device("cpu") if isinstance(there, Apple) else DEVICE)
+    assert torch.equal(devices.in_double(0.1), torch.tensor(0.1, dtype=torch.float64))
 
 
 # Everything on one device
@@ -135,10 +155,19 @@ def test_a_jacobian_is_the_same_on_another_device(f, far_f):
     assert torch.allclose(far.cpu(), here, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")  # torch's
+def test_a_derivative_in_forward_mode_is_the_same_on_another_device(f, far_f):
+    y, v = torch.rand(2, 1, 1, 8, 8)
+    here = jvp(f, (y,), (v,))[1]
+    far = jvp(far_f, (y.to(DEVICE),), (v.to(DEVICE),))[1]
+    assert far.device == DEVICE
+    assert torch.equal(far.cpu(), here)
+
+
 @pytest.mark.parametrize("k", [None, 5])
 def test_a_basis_is_the_same_on_another_device(f, far_f, k, monkeypatch):
     def linearize(*arguments):
-        raise NotImplementedError("the device in software has no forward mode")
+        raise NotImplementedError("torch cannot trace the device in software")
 
     monkeypatch.setattr(jacobian, "linearize", linearize)
     y = torch.rand(1, 1, 8, 8)
@@ -147,6 +176,60 @@ def test_a_basis_is_the_same_on_another_device(f, far_f, k, monkeypatch):
     assert far.eigenvectors.device == DEVICE
     assert torch.allclose(far.eigenvalues.cpu(), here.eigenvalues, atol=1e-5)
     assert far.asymmetry == pytest.approx(here.asymmetry, rel=1e-3)
+
+
+PIXELS = torch.eye(256)
+EXACT = {
+    "bandlets": OracleBandlets,
+    "disks": lambda x: optimal.Disks(16, order=4),
+    "empirical": optimal.EmpiricalBayes,
+    "gaussian": optimal.Gaussian.of,
+    "mixture": lambda x: optimal.GaussianMixture(torch.ones(3) / 3, x, PIXELS.expand(3, -1, -1)),
+    "oracle": lambda x: optimal.OracleBasis(x, PIXELS.view(-1, 1, 16, 16)),
+    "ray": lambda x: optimal.Ray(16),
+    "sines": lambda x: optimal.Sines(16),
+    "wrapped": lambda x: gahb.wrap(lambda u, sigma: u / sigma[:, None, None, None], "sigma"),
+}
+
+
+@pytest.mark.parametrize("kind", EXACT)
+def test_an_exact_denoiser_computes_for_another_device(kind, there):
+    x, y = torch.rand(2, 3, 1, 16, 16)
+    f = EXACT[kind](x).at(0.3)
+    here = f(y)
+    # Where there is no double precision it stays on the CPU.
+    far = (f if isinstance(there, Apple) else f.to(DEVICE))(y.to(DEVICE))
+    assert far.device == DEVICE
+    assert far.dtype == y.dtype
+    assert torch.allclose(far.cpu(), here, atol=1e-6)
+
+
+def test_each_image_may_have_a_noise_level_from_another_device(there):
+    x, sigma = torch.rand(3, 1, 16, 16), torch.tensor([0.1, 0.2, 0.3])
+    for f in (
+        optimal.EmpiricalBayes(x),
+        gahb.wrap(lambda u, s: u / s[:, None, None, None], "sigma"),
+    ):
+        here = f.at(sigma)(x)
+        far = f.to(DEVICE).at(sigma.to(DEVICE))(x.to(DEVICE))
+        assert torch.allclose(far.cpu(), here, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "measure",
+    [
+        lambda x, train: similarity.cosine_similarity(x[:3], train[:3]),
+        lambda x, train: similarity.closest(x, train, k=2).value,
+        lambda x, train: similarity.closest(x, train, k=2, by="distance").value,
+        lambda x, train: similarity.closest((255 * x).to(torch.uint8), train).value,
+        lambda x, train: similarity.verdicts(x, train[:4], train[4:]).leaning,
+    ],
+)
+def test_a_similarity_is_the_same_on_another_device(measure, there):
+    x, train = torch.rand(5, 1, 8, 8), torch.rand(8, 1, 8, 8)
+    here = measure(x, train)
+    assert here.dtype == torch.float64
+    assert torch.equal(measure(x.to(DEVICE), train.to(DEVICE)).cpu(), here)
 
 
 def test_a_risk_is_the_same_on_another_device(f, far_f):
@@ -185,12 +268,6 @@ def test_a_batch_is_made_without_waiting(quick, there):
     x, z, sigma = Batches(quick, images)(3)
     assert x.device == z.device == sigma.device == DEVICE
     assert there.waits == 0
-
-
-def test_double_precision_is_left_to_the_cpu_where_a_gpu_has_none():
-    x = SimpleNamespace(device=torch.device("mps"), cpu=lambda: torch.ones(1))
-    assert devices.in_double(x).dtype == torch.float64
-    assert devices.in_double(torch.ones(1)).dtype == torch.float64
 
 
 # Precision and compiling

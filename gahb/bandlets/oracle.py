@@ -11,6 +11,7 @@ from torch import Tensor
 from gahb.bandlets.best_basis import best_shrinkage, check_squares
 from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of_images, synthesis
 from gahb.checks import check_choice, check_count
+from gahb.devices import in_double
 from gahb.optimal.oracle import Oracle
 
 __all__ = ["OracleBandlets"]
@@ -76,14 +77,14 @@ class OracleBandlets(Oracle):
 
         It is sigma^2 sum_k lambda_k(x) (equation 12) in the basis of each image.
         """
-        return self._shrunk(self.images.double())[1] / self.images[0].numel()
+        return self._shrunk(in_double(self.images))[1] / self.images[0].numel()
 
     def _estimate(self, y: Tensor) -> Tensor:
         return self._shrunk(y)[0]
 
     def _shrunk(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
-        pair = torch.stack([self.images.to(y), y])
+        pair = torch.stack([in_double(self.images).to(y), y])
         approximation, details = analysis(pair, self.wavelet, self.scales)
         # In the coarsest scale there is nothing to choose, here as in Bandlets.
         coarsest, expected = self._subbands(approximation, directions=0)

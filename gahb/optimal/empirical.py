@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
 
 __all__ = ["EmpiricalBayes"]
 
@@ -67,14 +68,14 @@ class EmpiricalBayes(NonBlindDenoiser):
         A running average over blocks keeps the memory at (m + block) images in float64; when
         gradients are recorded, autograd keeps all n of them.
         """
-        mean = y.new_zeros(y.shape, dtype=torch.float64).flatten(1)
-        log_mass = y.new_full((len(y), 1), -torch.inf, dtype=torch.float64)
+        mean = torch.zeros_like(in_double(y)).flatten(1)
+        log_mass = mean.new_full((len(y), 1), -torch.inf)
         for images, logits in self._blocks(y):
             block_mean = logits.softmax(1) @ images
             block_log_mass = logits.logsumexp(1, keepdim=True)
             log_mass = torch.logaddexp(log_mass, block_log_mass)
             mean = mean + (block_log_mass - log_mass).exp() * (block_mean - mean)
-        return mean.to(y.dtype).reshape(y.shape)
+        return mean.to(y).reshape(y.shape)
 
     def log_weights(self, y: Tensor) -> Tensor:
         """Log posterior probabilities log p(x_i | y), (m, n) in float64."""
@@ -88,10 +89,10 @@ class EmpiricalBayes(NonBlindDenoiser):
         10^8 at small noise while differences of order 1 decide, hence float64.
         """
         check_images("y", y, size=self.images.shape[1:], finite=False)
-        variance = self.noise_levels(len(y)).to(y.device)[:, None] ** 2
-        noisy = y.flatten(1).double()
+        noisy = in_double(y).flatten(1)
+        variance = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
         for stored in self.images.split(self.block):
-            images = stored.flatten(1).double()
+            images = in_double(stored).flatten(1)
             if not stored.is_floating_point():
                 images = images / 255
             half_energies = images.square().sum(1) / 2

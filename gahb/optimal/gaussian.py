@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_finite, check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
 from gahb.images.streams import random_numbers
 from gahb.vectors import check_batch, rows
 
@@ -73,11 +74,11 @@ class Gaussian(NonBlindDenoiser):
         super().__init__(sigma)
         _check_mean(mean)
         _check_covariance(covariance, mean.numel())
-        variances, basis = torch.linalg.eigh(covariance.double())
+        variances, basis = torch.linalg.eigh(in_double(covariance))
         if variances[0] < -SYMMETRY * variances[-1].abs():
             lowest = f"an eigenvalue of {float(variances[0]):.3g}"
             raise ValueError(f"covariance: has {lowest}; accepted: none below 0")
-        self.register_buffer("mean", mean.double())
+        self.register_buffer("mean", in_double(mean))
         # Rounding alone leaves variances that are no information, yet may exceed sigma^2.
         rounding = len(basis) * torch.finfo(torch.float64).eps * variances[-1]
         self.register_buffer("variances", variances.where(variances > rounding, 0))
@@ -116,7 +117,7 @@ class Gaussian(NonBlindDenoiser):
         """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
         coefficients, noise = self._observed(y)
         shrunk = coefficients * (self.variances / (self.variances + noise))
-        return ((shrunk @ self.basis.T).view(y.shape) + self.mean).to(y.dtype)
+        return ((shrunk @ self.basis.T).view(y.shape) + self.mean).to(y)
 
     def log_density(self, y: Tensor) -> Tensor:
         """Log density log p_sigma(y) of noisy images (n, C, H, W), which is N(m, C + sigma^2 Id).
@@ -156,8 +157,9 @@ class Gaussian(NonBlindDenoiser):
     def _observed(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Coefficients of y - m in the basis, (n, d), and variances of the noise, (n, 1)."""
         check_images("y", y, size=self.mean.shape, finite=False)
-        noise = self.noise_levels(len(y)).to(y.device)[:, None] ** 2
-        return (y.double() - self.mean).flatten(1) @ self.basis, noise
+        noisy = in_double(y)
+        noise = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
+        return (noisy - self.mean).flatten(1) @ self.basis, noise
 
 
 def _check_mean(mean: Any) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
 from gahb.optimal.quadrature import box_of_mass, gauss_legendre
 
 __all__ = ["ManifoldDenoiser"]
@@ -109,7 +110,7 @@ class ManifoldDenoiser(NonBlindDenoiser):
     def forward(self, y: Tensor) -> Tensor:
         """Posterior mean f*(y) = E[x | y] of noisy images (n, 1, H, W), of the dtype of ``y``."""
         means = torch.stack([posterior.mean() for posterior in self._posteriors(y)])
-        return means.to(y.dtype).view(y.shape)
+        return means.to(y).view(y.shape)
 
     def squared_error(self, y: Tensor) -> Tensor:
         """Expected error E[||x - f*(y)||^2 | y], the least there is, (n,) in float64.
@@ -128,7 +129,7 @@ class ManifoldDenoiser(NonBlindDenoiser):
         noise = self.noise_levels(len(y)).tolist()
         return [
             self._posterior(image, sigma)
-            for image, sigma in zip(y.double().flatten(1), noise, strict=True)
+            for image, sigma in zip(in_double(y).flatten(1), noise, strict=True)
         ]
 
     def _posterior(self, y: Tensor, sigma: float) -> Posterior:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from gahb.checks import check_count, check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
 from gahb.images.streams import random_numbers
 from gahb.optimal.gaussian import Gaussian
 
@@ -70,7 +71,7 @@ class GaussianMixture(NonBlindDenoiser):
         _check_weights(weights, len(means))
         if not isinstance(covariances, Tensor) or len(covariances) != len(means):
             raise ValueError(f"covariances: not one for each of the {len(means)} means")
-        self.register_buffer("log_prior", weights.double().log())
+        self.register_buffer("log_prior", in_double(weights).log())
         self.gaussians = nn.ModuleList(
             Gaussian(mean, covariance) for mean, covariance in zip(means, covariances, strict=True)
         )
@@ -78,7 +79,7 @@ class GaussianMixture(NonBlindDenoiser):
     def forward(self, y: Tensor) -> Tensor:
         """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
         means, weights = self._posteriors(y)
-        return torch.einsum("nj,nj...->n...", weights, means).to(y.dtype)
+        return torch.einsum("nj,nj...->n...", weights, means).to(y)
 
     def log_density(self, y: Tensor) -> Tensor:
         """Log density log p_sigma(y) of noisy images (n, C, H, W): (n,) in float64, in nats."""
@@ -121,7 +122,7 @@ class GaussianMixture(NonBlindDenoiser):
 
     def _posteriors(self, y: Tensor) -> tuple[Tensor, Tensor]:
         """Posterior means within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
-        noisy = y.double()
+        noisy = in_double(y)
         means = [gaussian(noisy) for gaussian in self._at_noise(y)]
         return torch.stack(means, dim=1), self._log_joint(noisy).softmax(1)
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
 from gahb.vectors import check_orthonormal
 
 __all__ = ["Oracle", "OracleBasis"]
@@ -47,7 +48,7 @@ class Oracle(NonBlindDenoiser):
         if y.shape != self.images.shape:
             accepted = f"{tuple(self.images.shape)}, noisy versions of x"
             raise ValueError(f"y: shape {tuple(y.shape)} is not {accepted}")
-        return self._estimate(y.double()).to(y.dtype)
+        return self._estimate(in_double(y)).to(y)
 
     def _estimate(self, y: Tensor) -> Tensor:
         """The same for y in float64, in float64."""
@@ -101,7 +102,7 @@ class OracleBasis(Oracle):
     def __init__(self, x: Tensor, basis: Tensor, sigma: float | Tensor | None = None) -> None:
         super().__init__(x, sigma)
         _check_basis(basis, x)
-        vectors = basis.double().flatten(-3)
+        vectors = in_double(basis).flatten(-3)
         self.register_buffer("basis", vectors)
         self.register_buffer("energies", self._coefficients(x).square())
 
@@ -114,7 +115,7 @@ class OracleBasis(Oracle):
 
         It is sigma^2 sum_k lambda_k(x) (equation 12), and the energy outside of the basis.
         """
-        energy = self.images.double().square().flatten(1).sum(1)
+        energy = in_double(self.images).square().flatten(1).sum(1)
         outside = (energy - self.energies.sum(1)).clamp(min=0)
         within = (self._noise() * self.shrinkage()).sum(1)
         return (within + outside) / self.images[0].numel()
@@ -129,7 +130,7 @@ class OracleBasis(Oracle):
 
     def _coefficients(self, y: Tensor) -> Tensor:
         """Inner products <y, e_k>, (n, k) in float64."""
-        return (self.basis @ y.double().flatten(1).unsqueeze(-1)).squeeze(-1)
+        return (self.basis @ in_double(y).flatten(1).unsqueeze(-1)).squeeze(-1)
 
 
 def _check_basis(basis: Any, x: Tensor) -> None:

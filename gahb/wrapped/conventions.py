@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_number
 from gahb.denoiser import BaseDenoiser, NonBlindDenoiser
+from gahb.devices import in_double
 from gahb.wrapped.network import ForeignNetwork
 
 __all__ = ["Blind", "Informed", "Residual", "Scheduled"]
@@ -67,19 +68,19 @@ class Informed(NonBlindDenoiser):
             If ``sigma`` is not within the range of levels that the network takes.
         """
         denoiser = super().at(sigma)
-        for extreme in torch.as_tensor(sigma, dtype=torch.float64).aminmax():
+        for extreme in in_double(sigma).aminmax():
             check_number("sigma", float(extreme), self.smallest, self.largest)
         return denoiser
 
     def forward(self, y: Tensor) -> Tensor:
         """Estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         u = self.network.scaled(y)
-        s = self.network.span * self.noise_levels(len(y)).to(y.device)
+        s = self.network.span * self.noise_levels(len(y))
         return self.network.unscaled(self.estimate(u, s))
 
     def estimate(self, u: Tensor, s: Tensor) -> Tensor:
         """Clean images from noisy ones, (n, C, H, W), of noise levels (n,), on its scale."""
-        estimate: Tensor = self.network(u, s.to(self.network.precision(u)))
+        estimate: Tensor = self.network(u, s.to(u.device, self.network.precision(u)))
         return estimate
 
 
@@ -107,7 +108,7 @@ class Scheduled(Informed):
 
     def estimate(self, u: Tensor, s: Tensor) -> Tensor:
         """Clean images: the prediction, taken out of ``u`` if it is of noise or of velocity."""
-        t = self.time(s).float()
+        t = self.time(s).to(u.device, torch.float32)
         s = s.to(u)[:, None, None, None]
         shrinkage = (1 + s**2).rsqrt()  # sqrt(a_t)
         predicted: Tensor = self.network(shrinkage * u, t)
