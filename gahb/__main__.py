@@ -210,7 +210,7 @@ def run_verify(options: argparse.Namespace) -> int:
 def show_verdict(name: str) -> bool:
     """Verify one artifact and print the line."""
     verdict = artifacts.verify(name)
-    if verdict.good:
+    if verdict.problem is None:
         print(f"{name}: good (PSNR differs by {verdict.difference:.4f} dB)", flush=True)
     else:
         problem = verdict.problem.removeprefix(f"{name}: ")

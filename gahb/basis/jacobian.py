@@ -44,33 +44,39 @@ class Jacobian:
     @cached_property
     def _push(self) -> Function:
         """The map v to J v, in which all that depends on y alone is computed once."""
+        for derive in (self._forwards, self._backwards):
+            try:
+                push = derive()
+            except torch.OutOfMemoryError:
+                raise
+            except (NotImplementedError, RuntimeError):
+                continue
+            if self._is_adjoint(push):
+                return push
+        accepted = "a function that torch derives in forward mode or twice, or k=None"
+        raise ValueError(f"f: torch cannot derive it in forward mode; accepted: {accepted}")
+
+    def _forwards(self) -> Function:
+        """By forward mode."""
         with warnings.catch_warnings():
             # Of its own forward mode torch warns: that it loads what it deprecates, and that the
             # graph of the derivative holds constants.
             warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
             warnings.filterwarnings("ignore", "Attempted to insert a get_attr", UserWarning)
-            try:
-                push: Function = linearize(self.f, self.y)[1]
-                return push
-            except (NotImplementedError, RuntimeError):
-                return self._push_backwards()
+            push: Function = linearize(self.f, self.y)[1]
+        return push
 
-    def _push_backwards(self) -> Function:
-        """The same without forward mode: J as the transpose of J^T, for more time a product."""
-
-        def transposed(u: Tensor) -> Tensor:
-            product: Tensor = vjp(self.f, self.y)[1](u)[0]
-            return product
-
-        pull = vjp(transposed, torch.zeros_like(self.y))[1]
-        # What torch cannot derive twice it takes for constant, without a word.
-        v = torch.randn(self.y.shape, generator=torch.Generator().manual_seed(0)).to(self.y)
-        forward, backward = pull(v)[0], transposed(v)
-        difference = (v * (forward - backward)).sum().abs()
-        if not difference <= 1e-3 * v.norm() * backward.norm():
-            accepted = "a function that torch derives in forward mode or twice, or k=None"
-            raise ValueError(f"f: torch cannot derive it in forward mode; accepted: {accepted}")
+    def _backwards(self) -> Function:
+        """As the transpose of J^T, for more time a product."""
+        pull = vjp(lambda u: vjp(self.f, self.y)[1](u)[0], torch.zeros_like(self.y))[1]
         return lambda v: pull(v)[0]
+
+    def _is_adjoint(self, push: Function) -> bool:
+        """Whether <v, J v> = <v, J^T v>: what torch lacks it takes for constant without a word."""
+        v = torch.randn(self.y.shape, generator=torch.Generator().manual_seed(0)).to(self.y)
+        forward, backward = push(v), self._pull(v)[0]
+        difference = (v * (forward - backward)).sum().abs()
+        return bool(difference <= 1e-3 * v.norm() * backward.norm())
 
     @property
     def size(self) -> int:

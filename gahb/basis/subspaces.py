@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gahb.basis.eigen import Basis
 from gahb.checks import check_count, check_images, check_number
+from gahb.devices import in_double
 from gahb.vectors import check_batch
 
 __all__ = [
@@ -175,7 +176,7 @@ def orthonormal(argument: str, vectors: Tensor, like: Tensor | None = None) -> T
     """Orthonormal basis of the span of images (p, C, H, W), as columns (d, p) in float64."""
     check_images(argument, vectors)
     check_batch(argument, vectors, like)
-    columns = vectors.detach().flatten(1).double().T
+    columns = in_double(vectors.detach()).flatten(1).T
     rank = int(torch.linalg.matrix_rank(columns))
     if rank < len(vectors):
         accepted = "images that are linearly independent"
