@@ -59,7 +59,7 @@ def mixed_precision() -> str:
 
 
 def with_double(device: torch.device) -> torch.device:
-    """The device, or the CPU where it has no double precision, as Apple's GPUs."""
+    """The device, or the CPU where it lacks double precision and more, as Apple's GPUs do."""
     return device if device.type in COMPLETE else torch.device("cpu")
 
 
@@ -74,9 +74,7 @@ def decomposed(
     decomposition: Callable[[Tensor], tuple[Tensor, Tensor]], matrix: Tensor
 ) -> tuple[Tensor, Tensor]:
     """Both parts of a matrix, on its device; by the CPU where that has no such decomposition."""
-    if matrix.device.type in COMPLETE:
-        return decomposition(matrix)
-    first, second = decomposition(matrix.cpu())
+    first, second = decomposition(matrix.to(with_double(matrix.device)))
     return first.to(matrix.device), second.to(matrix.device)
 
 

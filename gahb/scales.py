@@ -1,4 +1,7 @@
-"""The numbers that an edition sets: nothing else tells its trainings from those of another."""
+"""The numbers that an edition sets: nothing else tells its trainings from those of another.
+
+floor: 4
+"""
 
 from __future__ import annotations
 

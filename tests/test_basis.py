@@ -275,8 +275,6 @@ class WithoutForwardMode(torch.autograd.Function):
 
 
 class DerivedOnce(WithoutForwardMode):
-    generate_vmap_rule = True
-
     @staticmethod
     @once_differentiable
     def backward(ctx, gradient):

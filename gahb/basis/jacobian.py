@@ -38,8 +38,8 @@ class Jacobian:
 
     def __init__(self, f: Function, y: Tensor) -> None:
         self.f, self.y = f, y
-        value, self._pull = vjp(f, y)[:2]
-        self.value = value.detach()
+        with torch.no_grad():  # what follows needs no derivative by the weights
+            self.value, self._pull = vjp(f, y)[:2]
 
     @cached_property
     def _push(self) -> Function:
@@ -152,7 +152,7 @@ def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
-    with at_rest(f), attention, torch.inference_mode(False), torch.enable_grad():
+    with at_rest(f), attention, torch.inference_mode(False):
         y = y.detach().clone()
         check_differentiable(f, y)
         yield Jacobian(f, y)

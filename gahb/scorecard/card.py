@@ -53,8 +53,8 @@ def rows() -> list[Row]:
     >>> {row.verdict for row in rows()} <= set(VERDICTS)
     True
     """
-    recorded = {page: _recorded(page) for page in {claim.page for claim in claims()}}
-    found = [recorded[claim.page].get(claim.number or "") for claim in claims()]
+    numbers = {page: _recorded(page) for page in {claim.page for claim in claims()}}
+    found = [numbers[claim.page].get(claim.number or "") for claim in claims()]
     return [
         Row(claim, number, claim.verdict(number))
         for claim, number in zip(claims(), found, strict=True)
