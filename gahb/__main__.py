@@ -84,7 +84,10 @@ def add_trainings(command: Commands) -> None:
     """What trains, and what tells how far it is."""
     training = command("train", run_train, "train recipes, or go on with interrupted trainings")
     training.add_argument("names", nargs="+", metavar="NAME")
-    training.add_argument("--again", action="store_true", help="forget what was trained before")
+    training.add_argument(
+        "--again", action="store_true", help="from the start, although it is finished"
+    )
+    training.add_argument("--keep-snapshots", action="store_true", help="also those along the way")
     training.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
     sweeping = command("sweep", run_sweep, "train all recipes that match a pattern, side by side")
     sweeping.add_argument("pattern", metavar="PATTERN", help="such as 'faces-unet-n*-s1'")
@@ -150,7 +153,7 @@ def run_train(options: argparse.Namespace) -> int:
             raise ValueError(f"--threads: {options.threads} is not a whole number of at least 1")
         torch.set_num_threads(options.threads)
     for recipe in [recipes.get(name) for name in options.names]:
-        train(recipe, again=options.again)
+        train(recipe, again=options.again, keep_snapshots=options.keep_snapshots)
     return 0
 
 

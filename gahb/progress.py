@@ -14,7 +14,7 @@ from typing import Any
 from gahb.released import checkpoint
 from gahb.settings import artifacts_folder, edition, written_whole
 from gahb.training import Recipe
-from gahb.training.record import CHECKPOINT, LOG, folder_of, read_log, read_manifest
+from gahb.training.record import CHECKPOINT, folder_of, read_checkpoint, read_manifest
 
 __all__ = ["Progress", "jobs_folder", "progress", "record_job"]
 
@@ -66,8 +66,8 @@ def progress(recipe: Recipe) -> Progress:
         return Progress(state, manifest["recipe"]["updates"], manifest=manifest)
     if checkpoint(recipe):
         return Progress("released")
-    begun = (folder / CHECKPOINT).is_file()
-    updates = read_log(folder)[-1]["update"] if begun and (folder / LOG).is_file() else 0
+    begun = read_checkpoint(folder, recipe)
+    updates = begun["update"] if begun else 0
     if job is not None and _has_ended(recipe, job):
         return Progress("failed", updates, report=_file(recipe, job, "log.err"))
     if begun:

@@ -76,7 +76,7 @@ SCALES = {
         resolutions={12: 1, 24: 2, 48: 3},
         resolution={"width": 16, "updates": 2_000},
         synthetic_bfcnn={"size": 32, "depth": 21, "width": 32, "updates": 1_000},
-        budget={"updates": 3_000, "batch": 32},
+        budget={"updates": 3_000, "batch": 32, "optimiser": "muon-1"},
     ),
     "colab": Scale(
         faces=DRAWN_FACES,

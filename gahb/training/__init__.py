@@ -5,6 +5,6 @@ floor: 3
 
 from gahb.training.loop import train
 from gahb.training.recipe import Recipe
-from gahb.training.record import History, history
+from gahb.training.record import History, history, snapshots
 
-__all__ = ["History", "Recipe", "history", "train"]
+__all__ = ["History", "Recipe", "history", "snapshots", "train"]

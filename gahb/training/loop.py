@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
@@ -29,12 +29,16 @@ from gahb.training.optimisers import Optimiser
 from gahb.training.recipe import Recipe
 from gahb.training.record import (
     CHECKPOINT,
+    MANIFEST,
+    digest,
     folder_of,
+    forget,
     load_network,
     read_checkpoint,
     read_manifest,
-    write_log,
+    require_same_images,
     write_record,
+    write_snapshot,
 )
 
 __all__ = ["train"]
@@ -45,7 +49,13 @@ CHECKPOINT_SECONDS = 10  # at least, between two: a GPU makes many updates in th
 COMPILED_FROM = 1_000  # updates: for fewer, compiling takes longer than it saves
 
 
-def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = False) -> Denoiser:
+def train(
+    recipe: Recipe,
+    folder: Path | str | None = None,
+    *,
+    again: bool = False,
+    keep_snapshots: bool = False,
+) -> Denoiser:
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
     Minimises the mean squared error of equation 4, written on the residual: the network is to
@@ -59,7 +69,10 @@ def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = Fal
     folder : path, optional
         Where weights, log and manifest go; by default ``<artifacts>/<edition>/<name>``.
     again : bool
-        Whether to forget what the folder holds and train from the start.
+        Whether to train from the start although the folder holds a training of this recipe. That
+        stays until the new one is finished.
+    keep_snapshots : bool
+        Whether to keep the weights along the way as well, for :func:`gahb.training.snapshots`.
 
     Returns
     -------
@@ -69,7 +82,8 @@ def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = Fal
     Raises
     ------
     ValueError
-        If the folder holds a training of another recipe.
+        If the folder holds a training of another recipe or on other images, or with ``again``
+        anything that is not of a training.
     FloatingPointError
         If the loss or a weight is not finite: the last good checkpoint is kept.
 
@@ -83,16 +97,18 @@ def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = Fal
     torch.Size([1, 1, 16, 16])
     """
     folder = Path(folder) if folder is not None else folder_of(recipe)
-    if again and folder.is_dir():
-        shutil.rmtree(folder)
-    if manifest := read_manifest(folder):
-        if manifest["hash"] != recipe.hash:
-            raise ValueError(
-                f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
-                f"{recipe.hash}); train again, or elsewhere"
-            )
+    manifest = read_manifest(folder)
+    if again:
+        forget(folder)
+    elif manifest and manifest["hash"] != recipe.hash:
+        raise ValueError(
+            f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
+            f"{recipe.hash}); train again, or elsewhere"
+        )
+    elif manifest and not (folder / CHECKPOINT).is_file():
+        require_same_images(recipe, manifest, folder / MANIFEST)
         return Denoiser(load_network(folder, recipe)).to(best_device())
-    training = Training(recipe, folder)
+    training = Training(recipe, folder, keep_snapshots)
     training.run()
     return Denoiser(training.network)
 
@@ -100,15 +116,21 @@ def train(recipe: Recipe, folder: Path | str | None = None, *, again: bool = Fal
 class Training:
     """The state of one training: network, optimiser, number of the next update, and log."""
 
-    def __init__(self, recipe: Recipe, folder: Path) -> None:
-        self.recipe, self.folder = recipe, folder
-        self.accelerator = Accelerator(mixed_precision=mixed_precision())
+    def __init__(self, recipe: Recipe, folder: Path, keep_snapshots: bool = False) -> None:
+        self.recipe, self.folder, self.keep_snapshots = recipe, folder, keep_snapshots
+        self.accelerator = Accelerator(
+            mixed_precision=mixed_precision(),
+            # Said, since a variable of the environment would change the weights otherwise.
+            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+        )
         self.device = self.accelerator.device
         with self.accelerator.main_process_first():
             self.train_images = recipe.train_images().to(self.device)
             self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
-        torch.manual_seed(recipe.seed)
-        network = recipe.build().to(self.device)
+        self.digest = digest(self.train_images)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(recipe.seed)
+            network = recipe.build().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimiser = Optimiser(recipe, self.network)
@@ -177,8 +199,11 @@ class Training:
 
     def record_snapshot(self) -> None:
         """Log the PSNR on training and on test images, dB, at every noise level."""
+        self.require_finite_weights()
         curves = measured(self.network, self.train_images, self.test_images, SNAPSHOT_IMAGES)
         self.network.train()
+        if self.keep_snapshots and self.accelerator.is_main_process:
+            write_snapshot(self.folder, self.update, self.network)
         self.log.append({"update": self.update, "snapshot": curves})
 
     def save(self) -> None:
@@ -190,6 +215,7 @@ class Training:
         self.saved = self.seconds
         state = {
             "hash": self.recipe.hash,
+            "images": self.digest,
             "update": self.update,
             "seconds": self.seconds,
             "network": self.network.state_dict(),
@@ -198,10 +224,10 @@ class Training:
         }
         with written_whole(self.folder / CHECKPOINT) as temporary:
             torch.save(state, temporary)
-        write_log(self.folder, self.log)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
+        require_same_images(self.recipe, checkpoint, self.folder / CHECKPOINT)
         self.network.load_state_dict(checkpoint["network"])
         self.optimiser.load_state_dict(checkpoint["optimiser"])
         self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
@@ -218,6 +244,7 @@ class Training:
                 self.network,
                 self.recipe,
                 self.log,
+                images=self.digest,
                 measured=curves,
                 final=losses[-1],
                 wall_seconds=round(self.seconds, 1),

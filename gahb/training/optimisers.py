@@ -1,4 +1,4 @@
-"""The two optimisers of the recipes behind one face."""
+"""The optimisers of the recipes: Adam, or Muon on the convolutions and Adam on the rest."""
 
 from __future__ import annotations
 
@@ -7,22 +7,75 @@ from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from gahb.training.recipe import Recipe
 
-__all__ = ["Optimiser", "annealing"]
+__all__ = ["Muon", "Optimiser", "annealing"]
 
-RMS_OF_MUON = 0.2  # root mean square of an update of torch's Muon at learning rate 1
+NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of Muon's odd polynomial of degree 5
+WARM_UP = 100  # updates, for a learning rate that is constant afterwards
+
+
+class Muon(torch.optim.Optimizer):
+    r"""Orthogonalized momentum whose step is a fraction of a weight's norm, which stays constant.
+
+    A weight (out, in, k, k) is seen as a matrix :math:`W` of (out, in k k). With the momentum
+    :math:`M` of its gradients, and its nearest (semi-)orthogonal matrix :math:`O`,
+
+    .. math:: W \leftarrow \|W_0\| \frac{W'}{\|W'\|}, \quad
+              W' = W - \eta \|W_0\| \frac{O}{\|O\|}.
+
+    What a normalization follows does not depend on the norm of W, and elsewhere the factors of
+    the normalization before it, which Adam trains, can take its place. Without the rescaling,
+    steps that momentum correlates make norms grow exponentially.
+
+    Parameters
+    ----------
+    weights : iterable of Parameter
+        Weights (out, in, k, k), in any memory format.
+    lr : float
+        Length :math:`\eta` of a step, as a fraction of the weight's norm.
+    momentum : float
+        Decay of the (Nesterov) momentum.
+    """
+
+    def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+        super().__init__(weights, {"lr": lr, "momentum": momentum})
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[override]
+        """Apply the gradients of one update."""
+        for group in self.param_groups:
+            for weight in group["params"]:
+                state = self.state[weight]
+                if not state:
+                    state["momentum"] = torch.zeros_like(weight)
+                    state["norm"] = weight.norm()
+                state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
+                ahead = weight.grad.lerp(state["momentum"], group["momentum"])
+                direction = orthogonalized(ahead.flatten(1)).view_as(weight)
+                weight.sub_(direction * (group["lr"] * state["norm"] / direction.norm()))
+                weight.mul_(state["norm"] / weight.norm())
+
+
+def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
+    """The matrix with all its singular values brought near 1, by Newton-Schulz iterations.
+
+    In bfloat16 on a GPU, which multiplies it fastest; a CPU may have to emulate it.
+    """
+    a, b, c = NEWTON_SCHULZ
+    wide = matrix if len(matrix) <= matrix.shape[1] else matrix.T
+    x = wide.bfloat16() if wide.is_cuda else wide
+    x = x / x.norm().clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.T
+        x = torch.addmm(x, torch.addmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return (x if wide is matrix else x.T).to(matrix.dtype)
 
 
 class Optimiser:
-    """Adam on all weights, or orthogonalised momentum on the convolutions and Adam on the rest.
-
-    ``torch.optim.Muon`` takes matrices only. A convolution's weight is one, (out, in k k), when
-    its memory is seen as such. Muon's step has a fixed root mean square; here it is made a fixed
-    fraction of the weight's own norm, which is what counts where a normalisation follows. So Muon
-    moves matrices of zeros, and gives the direction in which the weights are moved.
+    """The optimiser of a recipe, in one or two parts, and its schedule.
 
     Parameters
     ----------
@@ -33,90 +86,48 @@ class Optimiser:
     """
 
     def __init__(self, recipe: Recipe, network: nn.Module) -> None:
+        if recipe.optimiser == "muon-1":
+            raise ValueError(
+                "optimiser: 'muon-1' is that of the first edition, whose trainings can be loaded "
+                "but not made again; accepted: 'muon' or 'adam'"
+            )
         self.recipe = recipe
-        matrices = [p for p in network.parameters() if p.ndim == 4 and recipe.optimiser == "muon"]
+        weights = list(network.parameters())
+        matrices = [p for p in weights if p.ndim == 4 and recipe.optimiser == "muon"]
         chosen = {id(p) for p in matrices}
-        others = [p for p in network.parameters() if id(p) not in chosen]
-        self.pairs = [(p, nn.Parameter(torch.zeros_like(as_matrix(p.detach())))) for p in matrices]
+        others = [p for p in weights if id(p) not in chosen]
         fused = others[0].device.type == "cuda"
-        self.adam = torch.optim.Adam(others, lr=recipe.learning_rate, fused=fused)
-        self.muon = muon([direction for _, direction in self.pairs]) if self.pairs else None
+        adam = torch.optim.Adam(others, lr=recipe.learning_rate, fused=fused)
+        self.parts: list[tuple[torch.optim.Optimizer, float]] = [(adam, recipe.learning_rate)]
+        if matrices:
+            self.parts.append((Muon(matrices, lr=recipe.step), recipe.step))
 
     def step(self, update: int) -> None:
         """Apply the gradients of one update, and clear them."""
         factor = annealing(self.recipe.schedule, update, self.recipe.updates)
-        for group in self.adam.param_groups:
-            group["lr"] = self.recipe.learning_rate * factor
-        self.adam.step()
-        if self.muon is not None:
-            self.orthogonalised_step(self.muon, self.recipe.step * factor)
-        self.adam.zero_grad()
+        for optimiser, rate in self.parts:
+            for group in optimiser.param_groups:
+                group["lr"] = rate * factor
+            optimiser.step()
+            optimiser.zero_grad()
 
-    def orthogonalised_step(self, optimiser: torch.optim.Optimizer, fraction: float) -> None:
-        """One step of Muon, of length ``fraction`` of each weight's norm."""
-        groups = optimiser.param_groups
-        for group, (weight, direction) in zip(groups, self.pairs, strict=True):
-            assert weight.grad is not None
-            direction.grad = as_matrix(weight.grad.contiguous(memory_format=layout(weight)))
-            direction.detach().zero_()
-            group["lr"] = 1 / adjustment(direction)
-            weight.grad = None
-        optimiser.step()
-        for weight, direction in self.pairs:
-            # Data-parallel wrappers may have moved the weight, so the view is taken anew.
-            matrix = as_matrix(weight.detach())
-            rms = matrix.norm() / math.sqrt(matrix.numel())
-            add_scaled(matrix, direction.detach(), rms, fraction)
+    def state_dict(self) -> list[dict[str, Any]]:
+        """State of each part: plain containers of tensors and numbers."""
+        return [optimiser.state_dict() for optimiser, _ in self.parts]
 
-    def state_dict(self) -> dict[str, Any]:
-        """State of both optimisers: plain containers of tensors and numbers."""
-        muon_state = self.muon.state_dict() if self.muon is not None else None
-        return {"adam": self.adam.state_dict(), "muon": muon_state}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a state given by ``state_dict``."""
-        self.adam.load_state_dict(state["adam"])
-        if self.muon is not None:
-            self.muon.load_state_dict(state["muon"])
-
-
-def muon(matrices: Iterable[nn.Parameter]) -> torch.optim.Muon:
-    """Muon with a learning rate of its own for each matrix."""
-    groups = [{"params": [matrix]} for matrix in matrices]
-    return torch.optim.Muon(groups, weight_decay=0.0, adjust_lr_fn="match_rms_adamw")
-
-
-def adjustment(matrix: torch.Tensor) -> float:
-    """What torch's Muon multiplies a learning rate by."""
-    return RMS_OF_MUON * math.sqrt(max(matrix.shape))
-
-
-def add_scaled(
-    matrix: torch.Tensor, direction: torch.Tensor, rms: torch.Tensor, fraction: float
-) -> None:
-    """Add to a matrix the fraction of its root mean square in an orthogonal direction, in place."""
-    if matrix.device.type == "cpu":
-        length = float(rms) * fraction / RMS_OF_MUON * adjustment(matrix)
-        matrix.add_(direction, alpha=length)
-    else:  # without waiting for the number
-        matrix.addcmul_(direction, rms * (fraction / RMS_OF_MUON * adjustment(matrix)))
-
-
-def layout(weight: torch.Tensor) -> torch.memory_format:
-    """Memory format of a weight (out, in, k, k)."""
-    contiguous = weight.is_contiguous()
-    return torch.contiguous_format if contiguous else torch.channels_last
-
-
-def as_matrix(weight: torch.Tensor) -> torch.Tensor:
-    """View of a weight (out, in, k, k) as (out, in k k), columns in the order of its memory."""
-    if weight.is_contiguous():
-        return weight.view(len(weight), -1)
-    return weight.permute(0, 2, 3, 1).view(len(weight), -1)
+    def load_state_dict(self, states: list[dict[str, Any]]) -> None:
+        """Go on from what ``state_dict`` gave."""
+        for (optimiser, _), state in zip(self.parts, states, strict=True):
+            optimiser.load_state_dict(state)
 
 
 def annealing(schedule: str, update: int, updates: int) -> float:
-    """Factor of the learning rate at one of ``updates`` updates: cosine to 0, or ten halvings."""
+    """Factor of the learning rate at one of ``updates`` updates.
+
+    ``cosine`` to 0, ten ``halving`` steps, or ``constant`` after a linear warm-up.
+    """
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * update / updates))
-    return 0.5 ** (update * 10 // updates)
+    if schedule == "halving":
+        return 0.5 ** (update * 10 // updates)
+    return min(1.0, (update + 1) / WARM_UP)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import MISSING, asdict, dataclass, fields, replace
+import re
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import torch
@@ -20,8 +21,11 @@ __all__ = ["NOISE_LAWS", "OPTIMISERS", "WEIGHTS", "Recipe"]
 NETWORKS = ("unet", "bfcnn")
 NOISE_LAWS = ("u^2", "u")
 WEIGHTS = ("none", "1/(sigma + 0.01)")
-OPTIMISERS = ("muon", "adam")
+OPTIMISERS = ("muon", "adam", "muon-1")
+SCHEDULES = ("cosine", "halving", "constant")
 LABELS = ("name", "edition")  # the only fields that do not change what a training gives
+HASHED_DEFAULTS = {"optimiser": "muon-1"}  # of the first edition, where they have changed since
+NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +45,14 @@ class Recipe:
     updates, batch : int
         Number of updates of the weights, and of images behind each (over all processes).
     optimiser : str
-        ``muon``: orthogonalised momentum on the convolutions, each step a fraction ``step`` of
-        the weight's norm, and Adam on the rest; ``adam``: Adam on all.
+        ``muon``: orthogonalized momentum on the convolutions, each step a fraction ``step`` of
+        the weight's norm, which stays constant, and Adam on the rest; ``adam``: Adam on all;
+        ``muon-1``: that of the first edition, whose norms grew: its trainings can be loaded.
     learning_rate, step : float
         Of Adam; of the orthogonalised momentum.
     schedule : str
-        ``cosine`` to zero, or ``halving``: halved after every tenth of the updates.
+        ``cosine`` to zero; ``halving``: halved after every tenth of the updates; ``constant``
+        after a short warm-up.
     noise : str
         Law of the noise level: sigma = ``u^2``, which samples small noise more often, or ``u``,
         with u uniform on [0, 1] and stratified over the batch.
@@ -94,10 +100,15 @@ class Recipe:
     path: str | None = None
 
     def __post_init__(self) -> None:
+        if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
+            raise ValueError(
+                f"name: {self.name!r} is not the name of a folder; accepted: letters, digits, "
+                "'.', '_', '+' and '-', the first a letter or digit"
+            )
         check_choice("edition", self.edition, EDITIONS)
         check_choice("network", self.network, NETWORKS)
         check_choice("optimiser", self.optimiser, OPTIMISERS)
-        check_choice("schedule", self.schedule, ("cosine", "halving"))
+        check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("noise", self.noise, NOISE_LAWS)
         check_choice("weight", self.weight, WEIGHTS)
         for count in ("size", "n", "depth", "width", "updates", "batch"):
@@ -114,9 +125,10 @@ class Recipe:
         field without changing the digest of what was trained before.
         """
         content = {
-            f.name: getattr(self, f.name)
+            f.name: value
             for f in fields(self)
-            if f.name not in LABELS and (f.default is MISSING or getattr(self, f.name) != f.default)
+            if f.name not in LABELS
+            and (value := getattr(self, f.name)) != HASHED_DEFAULTS.get(f.name, f.default)
         }
         return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 

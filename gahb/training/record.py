@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -13,8 +13,9 @@ from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
+from gahb.denoiser import Denoiser
 from gahb.settings import artifacts_folder, written_whole
 from gahb.training.recipe import Recipe
 
@@ -24,18 +25,22 @@ __all__ = [
     "MANIFEST",
     "WEIGHTS",
     "History",
+    "digest",
     "folder_of",
+    "forget",
     "history",
     "load_network",
     "read_checkpoint",
     "read_log",
     "read_manifest",
-    "write_log",
+    "require_same_images",
+    "snapshots",
     "write_record",
+    "write_snapshot",
 ]
 
 WEIGHTS, LOG, MANIFEST = "weights.safetensors", "log.jsonl", "manifest.json"
-CHECKPOINT = "checkpoint.pt"
+CHECKPOINT, SNAPSHOTS = "checkpoint.pt", "snapshots"
 
 
 def write_record(
@@ -46,9 +51,9 @@ def write_record(
     The manifest holds the recipe and its hash, the checksums of the two other files, the versions
     of what computed them, and the ``facts`` given.
     """
-    with written_whole(folder / WEIGHTS) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
-    write_log(folder, log)
+    write_weights(folder / WEIGHTS, network)
+    with written_whole(folder / LOG) as temporary:
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in log))
     manifest = {
         "recipe": recipe.as_dict(),
         "hash": recipe.hash,
@@ -67,10 +72,65 @@ def folder_of(recipe: Recipe) -> Path:
     return artifacts_folder() / recipe.edition / recipe.name
 
 
-def write_log(folder: Path, lines: Iterable[dict[str, Any]]) -> None:
-    """Write the log, one JSON object a line."""
-    with written_whole(folder / LOG) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in lines))
+def write_weights(path: Path, network: nn.Module) -> None:
+    """Write the weights of a network, on whatever device."""
+    with written_whole(path) as temporary:
+        save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
+
+
+def write_snapshot(folder: Path, update: int, network: nn.Module) -> None:
+    """Keep the weights after an update."""
+    write_weights(folder / SNAPSHOTS / f"{update:06}.safetensors", network)
+
+
+def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tuple[int, Denoiser]]:
+    """Number of the update and denoiser of each snapshot that a training has kept, in order.
+
+    Examples
+    --------
+    >>> from gahb import recipes
+    >>> list(snapshots(recipes.get("faces-unet-n10-s1", edition="laptop")))  # none were kept
+    []
+    """
+    folder = Path(folder) if folder is not None else folder_of(recipe)
+    for path in sorted((folder / SNAPSHOTS).glob("*.safetensors")):
+        yield int(path.stem), Denoiser(network_of(path, recipe))
+
+
+def forget(folder: Path) -> None:
+    """Remove the checkpoint and the snapshots of a training, so that it starts anew.
+
+    Raises
+    ------
+    ValueError
+        If the folder holds what no training writes.
+    """
+    if not folder.is_dir():
+        return
+    written = {WEIGHTS, LOG, MANIFEST, CHECKPOINT, SNAPSHOTS}
+    if others := sorted(p.name for p in folder.iterdir() if p.name not in written):
+        raise ValueError(
+            f"folder: {folder} holds {others[0]}; to train again, accepted: a folder that holds "
+            "nothing but a training"
+        )
+    (folder / CHECKPOINT).unlink(missing_ok=True)
+    for path in (folder / SNAPSHOTS).glob("*.safetensors"):
+        path.unlink()
+
+
+def digest(images: Tensor) -> str:
+    """Hexadecimal SHA-256 of uint8 images, their shape included."""
+    shape = json.dumps(list(images.shape)).encode()
+    return hashlib.sha256(shape + images.cpu().contiguous().numpy().tobytes()).hexdigest()
+
+
+def require_same_images(recipe: Recipe, record: dict[str, Any], path: Path) -> None:
+    """Raise ValueError if a manifest or checkpoint tells of other training images."""
+    if record.get("images", now := digest(recipe.train_images())) != now:
+        raise ValueError(
+            f"{recipe.name}: {path.name} is of a training on other images; "
+            "train again, or elsewhere"
+        )
 
 
 def read_log(folder: Path) -> list[dict[str, Any]]:
@@ -148,8 +208,14 @@ def load_network(folder: Path, recipe: Recipe) -> nn.Module:
         raise FileNotFoundError(f"{recipe.name}: no finished training in its folder")
     if sha256(folder / WEIGHTS) != manifest["sha256"][WEIGHTS]:
         raise ValueError(f"{recipe.name}: {WEIGHTS} does not have the checksum of {MANIFEST}")
-    network = recipe.build()
-    network.load_state_dict(load_file(folder / WEIGHTS))
+    return network_of(folder / WEIGHTS, recipe)
+
+
+def network_of(path: Path, recipe: Recipe) -> nn.Module:
+    """The network of a file of weights, in evaluation mode on the CPU."""
+    with torch.random.fork_rng(devices=[]):
+        network = recipe.build()
+    network.load_state_dict(load_file(path))
     # The annotations of Module.to forget that it takes a memory format alone.
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
 
