@@ -166,7 +166,7 @@ def test_a_muon_step_does_not_depend_on_the_memory_layout(quick, layout):
 
 
 def test_the_optimiser_of_the_first_edition_is_named_and_refused(quick, tmp_path):
-    with pytest.raises(ValueError, match="^optimiser: 'muon-1' is that of the first edition"):
+    with pytest.raises(ValueError, match=r"^optimiser: 'muon-1' is that of the first edition"):
         gahb.train(quick.but(optimiser="muon-1"), tmp_path)
 
 
@@ -248,7 +248,7 @@ def test_training_again_refuses_a_folder_that_holds_anything_else(quick, tmp_pat
 
 @pytest.mark.parametrize("name", ["", ".", "..", "../x", "/x", "a/b", "a\nb", None])
 def test_the_name_of_a_recipe_is_that_of_a_folder(quick, name):
-    with pytest.raises(ValueError, match="^name: .* is not the name of a folder; accepted"):
+    with pytest.raises(ValueError, match=r"^name: .* is not the name of a folder; accepted"):
         quick.but(name=name)
 
 
