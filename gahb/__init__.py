@@ -1,22 +1,10 @@
-"""Why diffusion models generalise: train denoisers and analyse them.
+"""Why diffusion models generalize: train denoisers and analyze them.
 
 The flat public API: ``images`` and ``networks`` give data and architectures, ``train`` and ``load``
 give denoisers, ``psnr_curve`` and its companions measure them, ``figures`` draws what was measured.
 """
 
-from gahb import (
-    artifacts,
-    bandlets,
-    figures,
-    images,
-    networks,
-    optimal,
-    recipes,
-    sampling,
-    scorecard,
-    similarity,
-)
-from gahb.artifacts import load, verify
+from gahb import bandlets, images, networks, optimal, sampling, similarity
 from gahb.bandlets import Bandlets, Wavelets
 from gahb.basis import (
     Basis,
@@ -31,7 +19,11 @@ from gahb.basis import (
     sure,
     trace_jacobian,
 )
-from gahb.denoiser import BaseDenoiser, Denoiser
+from gahb.book import artifacts, figures, recipes, scorecard
+from gahb.book.artifacts import load, verify
+from gahb.book.scorecard import record
+from gahb.book.variance import Variance, variance
+from gahb.denoiser import BaseDenoiser, Denoiser, Unshuffled
 from gahb.metrics import (
     Divergence,
     PsnrCurve,
@@ -44,16 +36,13 @@ from gahb.metrics import (
     sigma_from_psnr,
     train_test_gap,
 )
-from gahb.model_variance import Variance, variance
 from gahb.networks import BFCNN, UNet
-from gahb.recorded import record
 from gahb.report import Report, memorization_report
 from gahb.sampling import Samples, sample
 from gahb.settings import edition
 from gahb.similarity import closest, cosine_similarity, distance_ratio, verdicts
 from gahb.training import Recipe, train
-from gahb.unshuffled import Unshuffled
-from gahb.wrapped import wrap
+from gahb.wrap import wrap
 
 __all__ = [
     "BFCNN",

@@ -1,7 +1,4 @@
-"""The command line: ``python -m gahb COMMAND``; ``--help`` lists the commands.
-
-floor: 6
-"""
+"""The command line: ``python -m gahb COMMAND``; ``--help`` lists the commands."""
 
 from __future__ import annotations
 
@@ -13,11 +10,13 @@ from collections.abc import Callable, Sequence
 
 import torch
 
-from gahb import artifacts, cluster, costs, recipes, scorecard, settings
-from gahb.model_variance import measure_variance
-from gahb.progress import progress
+from gahb import settings
+from gahb.book import artifacts, costs, recipes, scorecard
+from gahb.book import jobs as cluster
+from gahb.book.artifacts import progress
+from gahb.book.jobs import sweep
+from gahb.book.variance import measure_variance
 from gahb.similarity import median
-from gahb.sweep import sweep
 from gahb.training import Recipe, train
 from gahb.training.record import folder_of, read_manifest
 
@@ -73,10 +72,10 @@ def add_recipes(command: Commands) -> None:
     planning.add_argument("planned", choices=settings.EDITIONS, metavar="EDITION")
     planning.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
     planning.add_argument(
-        "--utilisation",
+        "--utilization",
         type=float,
-        default=costs.UTILISATION,
-        help=f"share of a processor's peak speed (default: {costs.UTILISATION})",
+        default=costs.UTILIZATION,
+        help=f"share of a processor's peak speed (default: {costs.UTILIZATION})",
     )
 
 
@@ -142,7 +141,7 @@ def run_show(options: argparse.Namespace) -> int:
 
 def run_plan(options: argparse.Namespace) -> int:
     """One line a recipe: operations, memory, and hours on four graphics processors."""
-    print(costs.plan(recipes.find(options.pattern, options.planned), options.utilisation))
+    print(costs.plan(recipes.find(options.pattern, options.planned), options.utilization))
     return 0
 
 

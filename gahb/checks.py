@@ -1,7 +1,4 @@
-"""One-line errors for bad input, so that every room refuses the same things in the same words.
-
-floor: 1
-"""
+"""One-line errors for bad input, so that every room refuses the same things in the same words."""
 
 from __future__ import annotations
 

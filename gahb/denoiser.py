@@ -10,8 +10,9 @@ from torch import Tensor, nn
 
 from gahb.checks import check_images, check_number
 from gahb.devices import device_of, in_double
+from gahb.images.shuffled import shuffle, unshuffle
 
-__all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser"]
+__all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser", "Unshuffled"]
 
 
 class BaseDenoiser(nn.Module):
@@ -35,11 +36,6 @@ class BaseDenoiser(nn.Module):
             Noisy images, (n, C, H, W).
         sigma : float
             Standard deviation of the noise, on the scale where images lie in [0, 1].
-
-        Raises
-        ------
-        ValueError
-            If ``sigma`` is not positive and finite.
         """
         check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
         return -self.at(sigma).residual(y) / sigma**2
@@ -60,11 +56,6 @@ class NonBlindDenoiser(BaseDenoiser):
     sigma : float or Tensor, optional
         Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
         it only :meth:`at` can be called.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``sigma`` is not positive and finite.
     """
 
     def __init__(self, sigma: float | Tensor | None = None) -> None:
@@ -84,13 +75,7 @@ class NonBlindDenoiser(BaseDenoiser):
         return denoiser
 
     def noise_levels(self, n: int) -> Tensor:
-        """Noise level of each of ``n`` noisy images, (n,) in float64.
-
-        Raises
-        ------
-        ValueError
-            If none was given, or those of another number of images.
-        """
+        """Noise level of each of ``n`` noisy images, (n,) in float64."""
         if self.sigma is None:
             raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
         if isinstance(self.sigma, Tensor) and len(self.sigma) != n:
@@ -151,3 +136,40 @@ def _check_sigma(sigma: float | Tensor) -> None:
         raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (n,)")
     for extreme in sigma.aminmax():
         _check_sigma(float(extreme))
+
+
+# --- A denoiser of shuffled images, as one of images whose pixels are in their own order ---
+
+
+class Unshuffled(BaseDenoiser):
+    """Shuffle the pixels, denoise, and put them back into their own order (Figure 21).
+
+    Shuffling turns white noise into white noise, so that this has the error that ``denoiser`` has
+    on shuffled images, and where one of the two is optimal, so is the other. Its adaptive basis is
+    that of ``denoiser`` with the pixels in their own order.
+
+    Parameters
+    ----------
+    denoiser : BaseDenoiser
+        Denoiser of images such as the class ``shuffled-faces``.
+
+    Examples
+    --------
+    >>> import gahb, torch
+    >>> f = Unshuffled(gahb.Denoiser(gahb.UNet(blocks=1, width=4)))
+    >>> f(torch.rand(1, 1, 16, 16)).shape
+    torch.Size([1, 1, 16, 16])
+    """
+
+    def __init__(self, denoiser: BaseDenoiser) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.train(denoiser.training)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Estimate of the clean images, from noisy images (n, C, size, size) in their own order."""
+        return unshuffle(self.denoiser(shuffle(y)))
+
+    def at(self, sigma: float | Tensor) -> Unshuffled:
+        """Denoiser for noise of standard deviation ``sigma``, as that of shuffled images has it."""
+        return Unshuffled(self.denoiser.at(sigma))

@@ -1,7 +1,4 @@
-"""What a GPU asks for and a CPU does not: another precision, a compiler, a memory that may run out.
-
-floor: 1
-"""
+"""What a GPU asks for and a CPU does not: precision, a compiler, a memory that may run out."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""Where things live and at which scale the book runs: the environment variables.
-
-floor: 1
-"""
+"""Where things live and at which scale the book runs: the environment variables."""
 
 from __future__ import annotations
 
@@ -30,13 +27,7 @@ EDITIONS = ("smoke", "laptop", "colab", "paper")
 
 
 def edition() -> str:
-    """Name of the edition at which the book runs (``GAHB_EDITION``, default ``laptop``).
-
-    Raises
-    ------
-    ValueError
-        If the variable holds an unknown name.
-    """
+    """Name of the edition at which the book runs (``GAHB_EDITION``, default ``laptop``)."""
     name = os.environ.get("GAHB_EDITION", "laptop")
     check_choice("GAHB_EDITION", name, EDITIONS)
     return name

@@ -1,7 +1,4 @@
-"""Images as vectors: checked, in double precision, centred, of unit length, orthonormal.
-
-floor: 1
-"""
+"""Images as vectors: checked, in double precision, centered, of unit length, orthonormal."""
 
 from __future__ import annotations
 
@@ -45,25 +42,19 @@ def check_orthonormal(argument: str, vectors: Tensor, accepted: str) -> None:
         raise ValueError(f"{argument}: {given}; accepted: {accepted}")
 
 
-def rows(argument: str, x: Tensor, centred: bool) -> Tensor:
-    """Images as rows of grey levels in double precision, minus their means if asked, (n, d).
-
-    Raises
-    ------
-    ValueError
-        If a value is not finite.
-    """
+def rows(argument: str, x: Tensor, centered: bool) -> Tensor:
+    """Images as rows of gray levels in double precision, minus their means if asked, (n, d)."""
     levels = _room(x, x.shape[1:].numel())
-    return _filled(levels, argument, x, centred)
+    return _filled(levels, argument, x, centered)
 
 
-def directions(argument: str, x: Tensor, centred: bool) -> Tensor:
+def directions(argument: str, x: Tensor, centered: bool) -> Tensor:
     """Unit vectors of images, (n, d + 1), whose inner products are their cosine similarities.
 
     The last coordinate is 1 for an image without direction and 0 for all others.
     """
     vectors = _room(x, x.shape[1:].numel() + 1)
-    levels = _filled(vectors[:, :-1], argument, x, centred)
+    levels = _filled(vectors[:, :-1], argument, x, centered)
     lengths = levels.norm(dim=1, keepdim=True)
     without = lengths == 0
     levels /= lengths.masked_fill_(without, 1)
@@ -76,13 +67,13 @@ def _room(x: Tensor, d: int) -> Tensor:
     return torch.empty(len(x), d, dtype=torch.float64, device=with_double(x.device))
 
 
-def _filled(levels: Tensor, argument: str, x: Tensor, centred: bool) -> Tensor:
+def _filled(levels: Tensor, argument: str, x: Tensor, centered: bool) -> Tensor:
     """Write the rows into ``levels``, (n, d), in place: images may be many."""
     levels.copy_(x.flatten(1).to(levels.device))
     check_finite(argument, levels)
     if x.dtype == torch.uint8:
         levels /= 255
-    if centred:
+    if centered:
         constant = (levels == levels[:, :1]).all(dim=1, keepdim=True)
         levels -= levels.mean(dim=1, keepdim=True)
         levels.masked_fill_(constant, 0)

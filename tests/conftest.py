@@ -2,7 +2,7 @@
 
 import pytest
 
-from gahb import recipes
+from gahb.book import recipes
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import torch
 from safetensors.torch import load_file, save_file
 
 import gahb
-from gahb import recipes
-from gahb.artifacts import verify
+from gahb.book import recipes
+from gahb.book.artifacts import verify
 from gahb.training.record import (
     CHECKPOINT,
     LOG,
@@ -95,19 +95,19 @@ def test_weights_of_an_older_recipe_are_refused(trained, quick, monkeypatch):
     with pytest.raises(
         ValueError, match=r"trained by another version of its recipe; run:.*--again"
     ):
-        gahb.artifacts.manifest(quick.name)
+        gahb.book.artifacts.manifest(quick.name)
 
 
 def test_log_and_manifest_are_read(trained):
-    log = gahb.artifacts.log(trained.name)
+    log = gahb.book.artifacts.log(trained.name)
     assert log[-1] == {"update": 20, "snapshot": log[-1]["snapshot"]}
     assert set(log[-1]["snapshot"]) == {"input_psnr", "train", "test"}
-    assert gahb.artifacts.manifest(trained.name)["final"]["update"] == 20
+    assert gahb.book.artifacts.manifest(trained.name)["final"]["update"] == 20
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_shipped_artifacts_are_what_their_manifests_say(name):
-    manifest = gahb.artifacts.manifest(name, "laptop")
+    manifest = gahb.book.artifacts.manifest(name, "laptop")
     folder = folder_of(recipes.get(name, "laptop"))
     assert manifest["sha256"] == {file: sha256(folder / file) for file in (WEIGHTS, LOG)}
     assert manifest["final"]["update"] == manifest["recipe"]["updates"]

@@ -11,9 +11,16 @@ import torch
 from torch import Tensor
 
 from gahb.bandlets import Bandlets, Wavelets, wavelet_basis
-from gahb.bandlets.best_basis import best_approximation
-from gahb.bandlets.geometry import bases, haar, order
-from gahb.bandlets.wavelets import WAVELETS, analysis, scales_of, synthesis
+from gahb.bandlets.bases import (
+    WAVELETS,
+    analysis,
+    bases,
+    best_approximation,
+    haar,
+    order,
+    scales_of,
+    synthesis,
+)
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve
 
@@ -31,7 +38,7 @@ def images(*shape: int, seed: int = 0) -> Tensor:
 
 
 def stripes(side: int, angle: float) -> Tensor:
-    """An edge through the centre of a square at an angle, -1 on one side and 1 on the other."""
+    """An edge through the center of a square at an angle, -1 on one side and 1 on the other."""
     row, column = torch.meshgrid(*2 * [torch.arange(side) - (side - 1) / 2], indexing="ij")
     distance = math.cos(angle) * row - math.sin(angle) * column
     along = math.sin(angle) * row + math.cos(angle) * column

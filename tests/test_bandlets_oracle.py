@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from gahb.bandlets import OracleBandlets, wavelet_basis
-from gahb.bandlets.best_basis import best_shrinkage
-from gahb.bandlets.geometry import bases
+from gahb.bandlets.bases import bases, best_shrinkage
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve
 from gahb.optimal import OracleBasis

@@ -22,7 +22,7 @@ from gahb.basis import (
 from gahb.basis.jacobian import Jacobian
 from gahb.denoiser import Denoiser
 from gahb.networks import BFCNN, UNet
-from gahb.networks.layers import BiasFreeNorm
+from gahb.networks.architectures import BiasFreeNorm
 from gahb.optimal import EmpiricalBayes
 
 DTYPES = [torch.float32, torch.float64]
@@ -34,7 +34,7 @@ def randoms(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> T
 
 
 def network(kind: str) -> nn.Module:
-    """A small network whose normalisations do something, with a spectrum that falls."""
+    """A small network whose normalizations do something, with a spectrum that falls."""
     torch.manual_seed(0)
     made = UNet(blocks=2, width=6) if kind == "unet" else BFCNN(layers=4, width=8)
     for part in made.modules():

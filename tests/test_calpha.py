@@ -103,7 +103,7 @@ def test_the_brighter_side_is_above_as_often_as_below() -> None:
     assert 0.4 < brighter_above.mean() < 0.6
 
 
-def test_grey_levels_are_the_nearest_to_the_image() -> None:
+def test_gray_levels_are_the_nearest_to_the_image() -> None:
     exact = 255 * calpha_images(range(4), 16, 1.5, 8, "test", seed=3)
     drawn = draw_calpha(range(4), 16, "test", seed=3, contour=1.5, background=8)
     assert drawn.shape == (4, 1, 16, 16) and drawn.dtype == torch.uint8

@@ -6,9 +6,9 @@ import sys
 
 import pytest
 
-from gahb import recipes
-from gahb import sweep as sweeping
 from gahb.__main__ import main
+from gahb.book import jobs as sweeping
+from gahb.book import recipes
 from gahb.training.record import read_manifest
 
 

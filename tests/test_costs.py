@@ -4,9 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from gahb import recipes
 from gahb.__main__ import main
-from gahb.costs import PROCESSORS, Cost, cost, overview, plan
+from gahb.book import recipes
+from gahb.book.costs import PROCESSORS, Cost, cost, overview, plan
 
 
 def products_and_sums(network, size):
@@ -46,15 +46,15 @@ def test_memory_is_what_the_backward_pass_needs():
 def test_hours_are_operations_over_speed():
     hour_on_one = 3600 * PROCESSORS[0].teraflops * 1e12
     whole = Cost("a", updates=10, flops=int(hour_on_one), memory=0)
-    assert whole.hours(PROCESSORS[0], utilisation=1) == pytest.approx(10)
-    assert whole.hours(PROCESSORS[0], utilisation=0.25) == pytest.approx(40)
-    with pytest.raises(ValueError, match=r"^utilisation: 1.5 is not a finite number in \[0.001, 1"):
-        whole.hours(PROCESSORS[0], utilisation=1.5)
+    assert whole.hours(PROCESSORS[0], utilization=1) == pytest.approx(10)
+    assert whole.hours(PROCESSORS[0], utilization=0.25) == pytest.approx(40)
+    with pytest.raises(ValueError, match=r"^utilization: 1.5 is not a finite number in \[0.001, 1"):
+        whole.hours(PROCESSORS[0], utilization=1.5)
 
 
 def test_the_table_sums_and_marks_what_does_not_fit():
     found = recipes.find("faces-unet-n1000-s1-*px", "paper")
-    lines = plan(found, utilisation=0.5).splitlines()
+    lines = plan(found, utilization=0.5).splitlines()
     body = lines[1 : 1 + len(found)]
     assert [line.split()[0] for line in body] == [recipe.name for recipe in found]
     for column in (-4, -1):

@@ -12,7 +12,7 @@ from gahb import devices, optimal, similarity
 from gahb.bandlets import OracleBandlets
 from gahb.basis.jacobian import jacobian_at
 from gahb.training import loop
-from gahb.training.batches import Batches
+from gahb.training.loop import Batches
 from gahb.training.record import read_manifest
 
 
@@ -233,12 +233,12 @@ def test_a_risk_is_the_same_on_another_device(f, far_f):
     assert torch.allclose(far.per_image, here.per_image, rtol=1e-3)
 
 
-@pytest.mark.parametrize("optimiser", ["muon", "adam"])
+@pytest.mark.parametrize("optimizer", ["muon", "adam"])
 def test_a_training_waits_for_its_device_only_to_log(
-    quick, tmp_path, monkeypatch, there, optimiser
+    quick, tmp_path, monkeypatch, there, optimizer
 ):
     monkeypatch.setattr(loop, "FINAL_IMAGES", 8)
-    recipe = quick.but(updates=6, optimiser=optimiser)
+    recipe = quick.but(updates=6, optimizer=optimizer)
     gahb.train(recipe, tmp_path / "here")
     monkeypatch.setattr(loop, "Accelerator", FarAccelerator)
     waits = []

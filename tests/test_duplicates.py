@@ -35,10 +35,10 @@ for dtype in (torch.uint8, torch.float32):
 """
 
 
-def dense(x: Tensor, threshold: float, centred: bool = True) -> list[int]:
+def dense(x: Tensor, threshold: float, centered: bool = True) -> list[int]:
     """Indices that stay, from the definition and the whole matrix."""
     rows = x.flatten(1).double()
-    if centred:
+    if centered:
         rows = rows - rows.mean(dim=1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True)
     similar = (rows @ rows.T > threshold + ROUNDING).tolist()
@@ -50,26 +50,26 @@ def dense(x: Tensor, threshold: float, centred: bool = True) -> list[int]:
 
 
 def clusters(n: int, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Images near and far around a few centres, so that many cosines lie about the threshold."""
+    """Images near and far around a few centers, so that many cosines lie about the threshold."""
     generator = torch.Generator().manual_seed(0)
-    centres = torch.rand(n // 8, 1, 8, 8, generator=generator)
-    chosen = centres[torch.randint(len(centres), (n,), generator=generator)]
+    centers = torch.rand(n // 8, 1, 8, 8, generator=generator)
+    chosen = centers[torch.randint(len(centers), (n,), generator=generator)]
     spread = 0.5 * torch.rand(n, 1, 1, 1, generator=generator)
     x = (chosen + spread * torch.rand(chosen.shape, generator=generator)) / (1 + spread)
     return (x * 255).to(dtype) if dtype == torch.uint8 else x.to(dtype)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.uint8])
-@pytest.mark.parametrize("centred", [True, False])
-def test_blocks_give_the_dense_answer(dtype, centred):
+@pytest.mark.parametrize("centered", [True, False])
+def test_blocks_give_the_dense_answer(dtype, centered):
     x = clusters(200, dtype=dtype)
-    threshold = 0.95 if centred else 0.985
-    expected = dense(x, threshold, centred)
+    threshold = 0.95 if centered else 0.985
+    expected = dense(x, threshold, centered)
     assert 40 < len(expected) < 160
     for block in (5, 64, 199, 1024):
-        kept = distinct_images(x, threshold, centred=centred, block=block)
+        kept = distinct_images(x, threshold, centered=centered, block=block)
         assert kept.tolist() == expected
-    assert torch.equal(remove_duplicates(x, threshold, centred=centred), x[expected])
+    assert torch.equal(remove_duplicates(x, threshold, centered=centered), x[expected])
 
 
 def test_pairs_within_rounding_of_the_threshold_do_not_depend_on_blocks():
@@ -89,8 +89,8 @@ def test_an_exact_tie_is_no_duplicate():
     a, b = torch.zeros(2, 1, 4, 4)
     a[0, :2], b[0, 1:3] = 1, 1
     x = torch.stack([a, b])
-    assert len(remove_duplicates(x, 0.5, centred=False)) == 2
-    assert len(remove_duplicates(x, 0.5 - 1e-6, centred=False)) == 1
+    assert len(remove_duplicates(x, 0.5, centered=False)) == 2
+    assert len(remove_duplicates(x, 0.5 - 1e-6, centered=False)) == 1
 
 
 def test_an_image_is_compared_with_kept_ones_only():
@@ -103,7 +103,7 @@ def test_an_image_is_compared_with_kept_ones_only():
     assert distinct_images(x[[1, 0, 2]]).tolist() == [0]
 
 
-def test_brightness_and_contrast_count_only_if_not_centred():
+def test_brightness_and_contrast_count_only_if_not_centered():
     x = torch.rand(1, 1, 8, 8, generator=torch.Generator().manual_seed(0))
     both = torch.cat([x, 0.2 * x + 0.7])
     assert len(remove_duplicates(both)) == 1
@@ -115,7 +115,7 @@ def test_constant_images_are_like_one_another_alone():
     x = torch.rand(2, 1, 4, 4, generator=torch.Generator().manual_seed(0))
     flat = torch.tensor([0.1, 0.5, 0.0]).reshape(3, 1, 1, 1).expand(3, 1, 4, 4)
     assert distinct_images(torch.cat([x, flat])).tolist() == [0, 1, 2]
-    assert distinct_images(torch.cat([flat, x, flat]), centred=False).tolist() == [0, 2, 3, 4]
+    assert distinct_images(torch.cat([flat, x, flat]), centered=False).tolist() == [0, 2, 3, 4]
 
 
 def test_without_duplicates_the_images_are_returned_as_they_are():
@@ -123,7 +123,7 @@ def test_without_duplicates_the_images_are_returned_as_they_are():
     assert remove_duplicates(x, threshold=1.0) is x
 
 
-def test_colour_images_are_accepted():
+def test_color_images_are_accepted():
     x = torch.rand(2, 3, 4, 4, generator=torch.Generator().manual_seed(0))
     assert torch.equal(remove_duplicates(torch.cat([x, x])), x)
 

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from torch import Tensor
 
-from gahb import figures
+from gahb.book import figures
 from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_from_sigma, train_test_gap
 
 LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
@@ -125,7 +125,7 @@ def test_legend_writes_thousands_and_line_styles() -> None:
     assert figures.psnr_curves(curves([10]), legend=False).get_legend() is None
 
 
-def test_dashed_curves_keep_the_range_and_the_colours() -> None:
+def test_dashed_curves_keep_the_range_and_the_colors() -> None:
     plain = figures.psnr_curves(curves([10, 100]))
     off_the_chart = {100: curve(start=150, slope=0), 10: curve(start=12, slope=0)}
     ax = figures.psnr_curves(curves([10, 100]), dashed=off_the_chart)
@@ -181,7 +181,7 @@ def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
     assert legend_of(ax) == expected
 
 
-def test_gap_map_colours_each_cell_by_its_gap() -> None:
+def test_gap_map_colors_each_cell_by_its_gap() -> None:
     updates = [16, 32, 64]
     test = {n: dict.fromkeys(updates, 20.0) for n in (10, 1000)}
     train = {10: dict(zip(updates, (20.0, 23.0, 29.0), strict=True)), 1000: test[1000]}
@@ -231,7 +231,7 @@ def test_image_grid_puts_every_pixel_in_its_place() -> None:
     np.testing.assert_array_equal(ax.get_yticks(), [3.5, 12.5])
 
 
-def test_image_grid_is_grey_from_black_to_white() -> None:
+def test_image_grid_is_gray_from_black_to_white() -> None:
     x = torch.zeros(2, 1, 4, 4)
     x[1] = 1
     (picture,) = figures.image_grid({"x": x}).images
@@ -239,14 +239,14 @@ def test_image_grid_is_grey_from_black_to_white() -> None:
     assert tuple(pixels[0, 0]) == (0, 0, 0, 1) and tuple(pixels[0, -1]) == (1, 1, 1, 1)
 
 
-def test_colours_are_ordered_and_belong_to_the_size() -> None:
-    palette = figures.colours(SIZES)
-    assert figures.colours([100])[100] == palette[100]
+def test_colors_are_ordered_and_belong_to_the_size() -> None:
+    palette = figures.colors(SIZES)
+    assert figures.colors([100])[100] == palette[100]
     weights = np.array([0.2126, 0.7152, 0.0722])
     luminance = [float(np.array(to_rgb(palette[n])) @ weights) for n in SIZES]
     assert luminance == sorted(luminance) and min(np.diff(luminance)) > 0.02
     assert luminance[-1] < 0.7, "too pale on white"
-    assert len(set(figures.colours(["a", "b", "c"]).values())) == 3
+    assert len(set(figures.colors(["a", "b", "c"]).values())) == 3
 
 
 @pytest.mark.parametrize(
@@ -313,10 +313,10 @@ def test_what_is_drawn_from_one_noise_stands_between_the_closest_training_images
     samples[10, "S2"][1] = 1.0
     ax = figures.drawn_from_one_noise(samples, closest, i=1)
     shown = ax.images[0].get_array()
-    centres = [
+    centers = [
         [round(float(shown[row, column]), 6) for column in (4, 13)] for row in (4, 13, 22, 31)
     ]
-    assert centres == [[0.5, 0.7], [0.0, 0.2], [1.0, 0.3], [0.6, 0.8]]
+    assert centers == [[0.5, 0.7], [0.0, 0.2], [1.0, 0.3], [0.6, 0.8]]
     labels = [label.get_text() for label in ax.get_yticklabels()]
     assert labels == ["closest in S1", "network of S1", "network of S2", "closest in S2"]
     with pytest.raises(ValueError, match=r"^samples: empty"):

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gahb import figures
 from gahb.basis import Basis, coefficients
+from gahb.book import figures
 
 
 def some_basis(k: int = 16, channels: int = 1) -> Basis:
@@ -19,7 +19,7 @@ def some_basis(k: int = 16, channels: int = 1) -> Basis:
     return Basis(torch.linspace(1.2, -0.2, k), vectors, 0.1, torch.zeros(k), "dense")
 
 
-def test_vectors_are_drawn_symmetric_about_grey_with_their_factors() -> None:
+def test_vectors_are_drawn_symmetric_about_gray_with_their_factors() -> None:
     basis = some_basis()
     figure = figures.basis_vectors(basis, [1, 4, 16], columns=2)
     assert len(figure.axes) == 3 and len(plt.get_fignums()) == 1
@@ -33,7 +33,7 @@ def test_vectors_are_drawn_symmetric_about_grey_with_their_factors() -> None:
         assert low == -high and high == basis.eigenvectors[k - 1].abs().max()
 
 
-def test_vectors_of_colour_images_are_drawn_grey() -> None:
+def test_vectors_of_color_images_are_drawn_gray() -> None:
     basis = some_basis(channels=3)
     (image,) = figures.basis_vectors(basis, [2]).axes[0].get_images()
     np.testing.assert_array_equal(image.get_array(), basis.eigenvectors[1].mean(0))

@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gahb import figures
+from gahb.book import figures
 from gahb.metrics import kl_gap
 from gahb.optimal import Gaussian, GaussianMixture
 

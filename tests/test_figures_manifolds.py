@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from gahb.figures import dimensions_against_noise, vector_grid
+from gahb.book.figures import dimensions_against_noise, vector_grid
 
 
-def test_vectors_are_grey_where_they_are_zero() -> None:
+def test_vectors_are_gray_where_they_are_zero() -> None:
     vectors = torch.tensor([[0.0, 0.2, -0.1, 0.0], [0.0, 0.0, 0.0, -3.0]]).view(2, 1, 2, 2)
     ax = vector_grid({"two": vectors, "one": vectors[1:].double()}, ["a", "b"], title="Basis")
     mosaic = np.asarray(ax.images[0].get_array())
@@ -19,7 +19,7 @@ def test_vectors_are_grey_where_they_are_zero() -> None:
     assert ax.get_title(loc="left") == "Basis"
 
 
-def test_a_vector_of_zeros_is_grey() -> None:
+def test_a_vector_of_zeros_is_gray() -> None:
     mosaic = vector_grid({"": torch.zeros(1, 1, 2, 2)}).images[0].get_array()
     assert (np.asarray(mosaic) == 0.5).all()
 

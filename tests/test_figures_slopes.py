@@ -12,7 +12,7 @@ import pytest
 import torch
 from matplotlib.lines import Line2D
 
-from gahb.figures import psnr_slopes, slopes_against_noise
+from gahb.book.figures import psnr_slopes, slopes_against_noise
 from gahb.metrics import LocalSlopes, PsnrCurve, local_slopes
 
 LEVELS = torch.arange(0.0, 41.0, 4.0, dtype=torch.float64)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from gahb.images import CLASSES, load, pick
 from gahb.images import faces as faces_module
 from gahb.images.faces import averaging_matrix, draw_faces, generate, generator
-from gahb.images.fetch import face_weights
 from gahb.images.leaves import draw_leaves, number_of_leaves
+from gahb.images.store import face_weights
 
 DRAW = {"faces": draw_faces, "leaves": draw_leaves}
 DIGESTS = {
@@ -70,7 +70,7 @@ def test_faces_do_not_depend_on_batches_or_threads(monkeypatch):
 
 
 def test_faces_generator_agrees_with_its_layers_written_out():
-    """Folded normalisations and the matrix product against torch's own modules."""
+    """Folded normalizations and the matrix product against torch's own modules."""
     channels = (100, 512, 256, 128, 64)
     layers: list[nn.Module] = []
     for i, (before, after) in enumerate(pairwise(channels)):
@@ -109,11 +109,11 @@ def test_leaves_are_one_scene_at_every_size():
     assert (nn.functional.avg_pool2d(fine, 4) - coarse).abs().mean() < 4
 
 
-def test_leaves_cover_the_image_with_grey_levels_of_all_values():
+def test_leaves_cover_the_image_with_gray_levels_of_all_values():
     x = load("leaves", 100, 16)
     assert number_of_leaves() == 1581
     assert abs(x.mean() - 0.5) < 0.03
-    # Flat leaves and sharp borders: most neighbours are equal or nearly so, a few are far apart.
+    # Flat leaves and sharp borders: most neighbors are equal or nearly so, a few are far apart.
     steps = load("leaves", 20, 64).diff(dim=-1).abs()
     assert (steps < 1 / 255).float().mean() > 0.6
     assert (steps > 0.25).float().mean() > 0.04

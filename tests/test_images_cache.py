@@ -8,11 +8,13 @@ import sys
 import pytest
 import torch
 
-from gahb.images import cache, load
-from gahb.images.cache import cached_images, read_images
+from gahb.images import load
+from gahb.images import store as cache
+from gahb.images.store import cached_images, read_images
 
 FILL = """
-from gahb.images import cache, load
+from gahb.images import load
+from gahb.images import store as cache
 cache.CHUNK = 4
 x = load("leaves", {n}, 16)
 print(int(x.sum(dtype=float) * 255 + 0.5), flush=True)

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from gahb.images import CLASSES, load
-from gahb.images.files import File
+from gahb.images.folder import File
 from gahb.images.photographs import PHOTOGRAPHS, Photographs, _test_files_last
 
 SIZE = 20
@@ -29,7 +29,7 @@ def data(tmp_path, monkeypatch):
 
 
 def photograph(number, width=178, height=218):
-    """A coarse colour pattern, unlike those of other numbers, smooth enough for JPEG."""
+    """A coarse color pattern, unlike those of other numbers, smooth enough for JPEG."""
     coarse = np.random.RandomState(number).randint(0, 256, (8, 6, 3), dtype=np.uint8)
     return Image.fromarray(coarse).resize((width, height), Image.Resampling.BILINEAR)
 
@@ -61,7 +61,7 @@ def subsets(path=None, name="celeba", size=SIZE):
 
 
 def as_released(picture):
-    """Rows 29:-29 and columns 9:-9 of a picture, bicubic to 20x20, mean of the colours."""
+    """Rows 29:-29 and columns 9:-9 of a picture, bicubic to 20x20, mean of the colors."""
     square = Image.fromarray(np.asarray(picture)[29:-29, 9:-9])
     return np.asarray(square.resize((SIZE, SIZE), Image.Resampling.BICUBIC)).mean(axis=2)
 

@@ -11,8 +11,7 @@ import torch
 from PIL import Image
 
 from gahb.images import folder, load
-from gahb.images.folder import split
-from gahb.images.pictures import SUFFIXES, read_picture
+from gahb.images.folder import SUFFIXES, read_picture, split
 
 SIZE = 16
 
@@ -145,7 +144,7 @@ def saved(image, tmp_path, suffix=".png", **options):
     return (tmp_path / f"a{suffix}").read_bytes()
 
 
-def test_the_centre_square_is_averaged(tmp_path):
+def test_the_center_square_is_averaged(tmp_path):
     wide = np.zeros((4, 8), dtype=np.uint8)
     wide[:, 2:4] = 200
     wide[:, :2] = 99
@@ -160,7 +159,7 @@ def test_every_accepted_format_is_read(tmp_path, suffix):
     assert read.shape == (8, 8) and np.abs(read.astype(int) - 40).max() <= 2
 
 
-def test_modes_become_grey_levels(tmp_path):
+def test_modes_become_gray_levels(tmp_path):
     deep = Image.fromarray(np.full((8, 8), 257 * 200, dtype=np.uint16))
     assert (read_picture("a", saved(deep, tmp_path), 8) == 200).all()
     clear = Image.new("RGBA", (8, 8), (0, 0, 0, 0))
@@ -168,7 +167,7 @@ def test_modes_become_grey_levels(tmp_path):
     red = Image.new("P", (8, 8))
     red.putpalette([255, 0, 0])
     assert (read_picture("a", saved(red, tmp_path), 8) == 76).all()
-    with pytest.raises(ValueError, match="no fixed range of grey levels"):
+    with pytest.raises(ValueError, match="no fixed range of gray levels"):
         read_picture("a", saved(Image.new("F", (8, 8)), tmp_path, ".tiff"), 8)
 
 

@@ -9,8 +9,9 @@ import pytest
 import torch
 
 from gahb.images import load, pick
-from gahb.images.disks import (
-    CENTRE,
+from gahb.images.faces import draw_faces
+from gahb.images.manifolds import (
+    CENTER,
     EDGE,
     RADIUS,
     disk_images,
@@ -18,11 +19,18 @@ from gahb.images.disks import (
     disk_parameters,
     disk_tangents,
     draw_disks,
+    draw_ray,
+    draw_sines,
+    orthonormal,
+    ray_face,
+    ray_images,
+    ray_parameters,
+    ray_tangents,
+    sine_images,
+    sine_parameters,
+    sine_tangents,
+    sine_waves,
 )
-from gahb.images.faces import draw_faces
-from gahb.images.parameters import orthonormal
-from gahb.images.ray import draw_ray, ray_face, ray_images, ray_parameters, ray_tangents
-from gahb.images.sines import draw_sines, sine_images, sine_parameters, sine_tangents, sine_waves
 
 
 @dataclass(frozen=True)
@@ -47,7 +55,7 @@ def manifold(request) -> Manifold:
 
 
 @pytest.mark.parametrize("name", MANIFOLDS)
-def test_images_are_the_grey_levels_of_their_parameters(name: str, tmp_path, monkeypatch) -> None:
+def test_images_are_the_gray_levels_of_their_parameters(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path))
     manifold = MANIFOLDS[name]
     exact = manifold.images(manifold.parameters([0, 1, 2], "S2"), 16)
@@ -87,15 +95,15 @@ def test_tangent_bases_are_orthonormal_and_span_the_tangents(manifold: Manifold)
 
 def test_disks_are_within_their_images_and_their_laws() -> None:
     parameters = disk_parameters(range(2000))
-    centre, radius, greys = parameters.split([2, 1, 2], dim=1)
-    for values, (low, high) in ((centre, CENTRE), (radius, RADIUS)):
+    center, radius, grays = parameters.split([2, 1, 2], dim=1)
+    for values, (low, high) in ((center, CENTER), (radius, RADIUS)):
         assert low <= values.min() < low + 0.01 * (high - low)
         assert high - 0.01 * (high - low) < values.max() <= high
         assert abs(values.mean() - (low + high) / 2) < 0.02 * (high - low)
     torch.testing.assert_close(
-        greys.mean(0), torch.tensor([0.25, 0.75]).double(), atol=0.005, rtol=0
+        grays.mean(0), torch.tensor([0.25, 0.75]).double(), atol=0.005, rtol=0
     )
-    torch.testing.assert_close(greys.std(0), torch.tensor([1, 1]).double() / 16, atol=0.003, rtol=0)
+    torch.testing.assert_close(grays.std(0), torch.tensor([1, 1]).double() / 16, atol=0.003, rtol=0)
     assert parameters.T.corrcoef().triu(1).abs().max() < 0.1
     rims = [
         disk_masks(parameters[:, :3], 32)[..., [0, -1], :],
@@ -104,7 +112,7 @@ def test_disks_are_within_their_images_and_their_laws() -> None:
     assert max(rim.max() for rim in rims) < 0.05
 
 
-def test_disks_have_their_area_centre_and_edge_at_every_size() -> None:
+def test_disks_have_their_area_center_and_edge_at_every_size() -> None:
     geometry = disk_parameters(range(20))[:, :3]
     for size in (16, 32, 80):
         mask = disk_masks(geometry, size)[:, 0]

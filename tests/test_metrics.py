@@ -114,7 +114,7 @@ def test_a_denoiser_is_asked_for_each_noise_level() -> None:
     assert asked == pytest.approx([1, 0.1, 0.01])
 
 
-def test_one_memorised_image_stays_finite() -> None:
+def test_one_memorized_image_stays_finite() -> None:
     x = images(1)
     curve = psnr_curve(EmpiricalBayes(x), x.repeat(4, 1, 1, 1), GRID)
     assert (curve.output_psnr == 150).all()
@@ -156,7 +156,7 @@ def test_slope_is_that_of_the_points_in_the_range() -> None:
     assert str(simulated_curves(1, 60, 0.7)[0].slope(5, 35)).endswith("] over 5 to 35 dB")
 
 
-def test_local_slopes_are_differences_between_neighbours() -> None:
+def test_local_slopes_are_differences_between_neighbors() -> None:
     levels = torch.tensor([0.0, 10.0, 15.0, 35.0]).double()
     noise = torch.randn((4, 30), generator=torch.Generator().manual_seed(0)).double()
     curve = PsnrCurve.of(levels, torch.tensor([[15.0], [20.0], [24.0], [44.0]]) + noise)

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.images.parameters import orthonormal
+from gahb.images.manifolds import orthonormal
 from gahb.metrics import error_dimensions
 
 SIGMA = 0.2

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 import gahb
-from gahb import recipes
 from gahb.__main__ import main
-from gahb.model_variance import path_of
+from gahb.book import recipes
+from gahb.book.variance import path_of
 
 
 @pytest.fixture
@@ -73,7 +73,7 @@ def test_bad_requests_for_closest_images_are_named(pair, subset, count, message)
 
 def test_it_is_read_again_as_it_was_measured(pair, monkeypatch):
     measured = gahb.variance("faces-unet", 10)
-    monkeypatch.setattr("gahb.model_variance.measure_variance", None)
+    monkeypatch.setattr("gahb.book.variance.measure_variance", None)
     again = gahb.variance("faces-unet", 10)
     assert torch.allclose(again.between, measured.between, atol=1e-5)
     assert torch.allclose(again.to_train, measured.to_train, atol=1e-5)

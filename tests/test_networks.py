@@ -8,10 +8,10 @@ import torch.nn.functional as F
 
 import gahb
 from gahb.networks import BFCNN, UNet, from_released, receptive_field
-from gahb.networks.layers import BiasFreeNorm, divided_by_deviation
+from gahb.networks.architectures import BiasFreeNorm, divided_by_deviation
 
 
-def randomise(network):
+def randomize(network):
     """Give every weight and running deviation a value of its own, as training would."""
     generator = torch.Generator().manual_seed(1)
     for name, tensor in network.state_dict().items():
@@ -36,7 +36,7 @@ def test_bfcnn_has_the_released_number_of_parameters():
 @pytest.mark.parametrize("network", [UNet(2, 8), BFCNN(6, 8), UNet(1, 4, channels=3)])
 @pytest.mark.parametrize("factor", [0.1, 10.0])
 def test_a_denoiser_is_homogeneous(network, factor):
-    f = gahb.Denoiser(randomise(network))
+    f = gahb.Denoiser(randomize(network))
     y = torch.randn(2, network.channels, 16, 16, generator=torch.Generator().manual_seed(0))
     scaled, expected = f(factor * y), factor * f(y)
     assert (scaled - expected).norm() <= 1e-4 * expected.norm()
@@ -45,15 +45,15 @@ def test_a_denoiser_is_homogeneous(network, factor):
 def test_no_parameter_or_buffer_is_additive():
     y = torch.zeros(1, 1, 16, 16)
     for network in (UNet(2, 8), BFCNN(6, 8)):
-        assert randomise(network)(y).abs().max() == 0
+        assert randomize(network)(y).abs().max() == 0
 
 
 def test_evaluation_folds_the_scale_without_changing_the_output():
-    network = randomise(UNet(2, 8))
+    network = randomize(UNet(2, 8))
     y = torch.randn(2, 1, 16, 16)
     folded = network(y)
     for module in network.modules():
-        if isinstance(module, gahb.networks.layers.NormalisedConv):
+        if isinstance(module, gahb.networks.architectures.NormalizedConv):
             module.forward = lambda x, m=module: F.relu(m.conv(x) * m.norm.scale()[:, None, None])
     assert torch.allclose(network(y), folded, atol=1e-5)
 
@@ -160,7 +160,7 @@ def evaluate_released_unet(state, y):
 
 @pytest.mark.parametrize("blocks", [1, 2, 3])
 def test_released_unet_gives_equal_outputs(blocks, tmp_path):
-    network = randomise(UNet(blocks, 4))
+    network = randomize(UNet(blocks, 4))
     state = released_unet(network)
     assert "module.encoder.0.0.weight" in state
     y = torch.randn(2, 1, 16, 16, generator=torch.Generator().manual_seed(0))
@@ -172,7 +172,7 @@ def test_released_unet_gives_equal_outputs(blocks, tmp_path):
 
 
 def test_released_bfcnn_gives_equal_outputs():
-    network = randomise(BFCNN(layers=5, width=4))
+    network = randomize(BFCNN(layers=5, width=4))
     state = {
         "conv_layers.0.weight": network.first.weight,
         "conv_layers.4.weight": network.last.weight,
@@ -229,7 +229,7 @@ def test_bad_images_are_refused_in_one_line():
 
 
 def test_score_and_residual():
-    f = gahb.Denoiser(randomise(UNet(1, 4)))
+    f = gahb.Denoiser(randomize(UNet(1, 4)))
     y = torch.rand(2, 1, 8, 8)
     assert torch.allclose(f.residual(y), y - f(y), atol=1e-6)
     assert torch.allclose(f.score(y, 0.5), (f(y) - y) / 0.25, atol=1e-5)
@@ -252,7 +252,7 @@ def test_the_receptive_fields_are_those_of_table_1(blocks, printed):
 
 def test_the_receptive_field_is_what_a_change_of_the_input_reaches():
     torch.manual_seed(0)
-    network = randomise(UNet(2, 4)).double()
+    network = randomize(UNet(2, 4)).double()
     _, largest = receptive_field(network, side=96)
     y = torch.rand(1, 1, 96, 96).double()
     reaching = []

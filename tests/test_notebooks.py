@@ -16,7 +16,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebook_rules import problems
 from opening import opening, repository
 
-from gahb import recipes
+from gahb.book import recipes
 
 PYTHON_KERNEL = {"name": "python3", "display_name": "Python 3", "language": "python"}
 CHECKED = "# NBVAL_CHECK_OUTPUT\n"

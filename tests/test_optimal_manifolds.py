@@ -11,12 +11,21 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.images.disks import disk_images, disk_parameters, disk_tangents
-from gahb.images.parameters import orthonormal
-from gahb.images.ray import ray_face, ray_images, ray_parameters, ray_tangents
-from gahb.images.sines import sine_images, sine_parameters, sine_tangents
+from gahb.images.manifolds import (
+    disk_images,
+    disk_parameters,
+    disk_tangents,
+    orthonormal,
+    ray_face,
+    ray_images,
+    ray_parameters,
+    ray_tangents,
+    sine_images,
+    sine_parameters,
+    sine_tangents,
+)
 from gahb.optimal import Disks, Ray, Sines
-from gahb.optimal.quadrature import box_of_mass, gauss_legendre, grid
+from gahb.optimal.manifolds import box_of_mass, gauss_legendre, grid
 
 SIZE = 8
 
@@ -67,10 +76,10 @@ def posterior_mean(
 
 
 def all_disks(order: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Means and factors of disks of every centre and radius, on a grid over all of the box."""
+    """Means and factors of disks of every center and radius, on a grid over all of the box."""
     t, w = (torch.from_numpy(a) for a in np.polynomial.legendre.leggauss(order))
-    centres, radii = 0.5 + 0.2 * t, 0.1875 + 0.0625 * t
-    geometry = torch.cartesian_prod(centres, centres, radii)
+    centers, radii = 0.5 + 0.2 * t, 0.1875 + 0.0625 * t
+    geometry = torch.cartesian_prod(centers, centers, radii)
     white, black = torch.ones(len(geometry), 1), torch.zeros(len(geometry), 1)
     ground = disk_images(torch.cat([geometry, white, black], dim=1), SIZE).flatten(1)
     disk = disk_images(torch.cat([geometry, black, white], dim=1), SIZE).flatten(1)

@@ -6,7 +6,7 @@ from itertools import chain
 import pytest
 import torch
 
-from gahb import recipes
+from gahb.book import recipes
 from gahb.images.photographs import HELD_OUT
 from gahb.settings import EDITIONS
 
@@ -28,7 +28,7 @@ def test_names_say_what_the_recipes_are(edition):
         start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
         behind = name.removeprefix(start)
         assert behind in ("", "-adam", f"-{recipe.size}px")
-        assert (behind == "-adam") == (recipe.optimiser == "adam" and edition != "paper")
+        assert (behind == "-adam") == (recipe.optimizer == "adam" and edition != "paper")
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
@@ -46,7 +46,7 @@ def test_names_say_what_the_recipes_are(edition):
 def test_every_n_has_the_same_budget(edition, pattern, sets):
     found = recipes.find(pattern, edition)
     assert len({r.n for r in found}) * sets <= len(found)
-    assert len({(r.updates, r.batch, r.seed, r.optimiser, r.width) for r in found}) == 1
+    assert len({(r.updates, r.batch, r.seed, r.optimizer, r.width) for r in found}) == 1
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
@@ -79,7 +79,7 @@ def test_the_paper_edition_is_the_papers(name, images, size, depth):
     recipe = recipes.get(name, edition="paper")
     assert (recipe.images, recipe.size, recipe.depth) == (images, size, depth)
     assert (recipe.width, recipe.batch, recipe.weight) == (64, 512, "none")
-    assert (recipe.optimiser, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "halving")
+    assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("adam", 1e-3, "halving")
 
 
 def test_the_paper_edition_has_the_trainings_of_every_figure():
@@ -124,7 +124,7 @@ def test_the_loss_is_the_weighted_mean_of_squared_errors(recipe):
         {"batch": 8},
         {"seed": 1},
         {"noise": "u"},
-        {"optimiser": "adam"},
+        {"optimizer": "adam"},
         {"learning_rate": 1e-3},
         {"step": 0.01},
         {"schedule": "halving"},
@@ -144,7 +144,7 @@ def test_the_hash_sees_every_change(recipe, change):
     [
         ({"n": 0}, ValueError, "n: 0 is not a whole number of at least 1"),
         ({"updates": 1.5}, TypeError, "updates: 1.5 is not a whole number"),
-        ({"optimiser": "sgd"}, ValueError, "optimiser: 'sgd' is unknown; accepted: muon, adam"),
+        ({"optimizer": "sgd"}, ValueError, "optimizer: 'sgd' is unknown; accepted: muon, adam"),
         ({"network": "vit"}, ValueError, "network: 'vit' is unknown; accepted: unet, bfcnn"),
         ({"noise": "u^3"}, ValueError, r"noise: 'u\^3' is unknown; accepted: u\^2, u"),
         ({"schedule": "step"}, ValueError, "schedule: 'step' is unknown"),

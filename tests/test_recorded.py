@@ -6,8 +6,8 @@ import math
 import pytest
 
 import gahb
+from gahb.book.scorecard import read
 from gahb.metrics import Estimate, Slope
-from gahb.recorded import read
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import torch
 from test_networks import released_unet
 
 import gahb
-from gahb import recipes
+from gahb.book import recipes
+from gahb.book.released import checkpoint, read_path
 from gahb.networks import UNet
-from gahb.released import checkpoint, read_path
 
 
 @pytest.fixture

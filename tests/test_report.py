@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.figures.report import report_curves, report_images, report_similarities
+from gahb.book.figures.report import report_curves, report_images, report_similarities
 from gahb.metrics import psnr_curve, train_test_gap
 from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.report import Report, memorization_report
@@ -18,7 +18,7 @@ VARIANCE = 0.02
 
 
 def images(n: int, seed: int, channels: int = 1) -> Tensor:
-    """Independent Gaussian pixels around grey, and as good as never beyond black and white."""
+    """Independent Gaussian pixels around gray, and as good as never beyond black and white."""
     generator = torch.Generator().manual_seed(seed)
     z = torch.randn(n, channels, SIDE, SIDE, generator=generator)
     return (0.5 + VARIANCE**0.5 * z).clamp(0, 1)
@@ -41,7 +41,7 @@ def memorized() -> Report:
 
 
 @pytest.fixture(scope="module")
-def generalised() -> Report:
+def generalized() -> Report:
     return memorization_report(exact(), exact(), images(100, 1), images(100, 2), samples=48)
 
 
@@ -58,14 +58,14 @@ def test_exact_memorizers_memorize(memorized) -> None:
     assert memorized.nearer == "training set"
 
 
-def test_what_knows_the_density_draws_new_images(generalised) -> None:
-    assert generalised.verdict == "new"
-    for side in (generalised.a, generalised.b):
+def test_what_knows_the_density_draws_new_images(generalized) -> None:
+    assert generalized.verdict == "new"
+    for side in (generalized.a, generalized.b):
         assert side.verdicts.fractions["new"].value > 0.8
         assert side.verdicts.to_train.median() < 0.5
         assert (side.gap.low < 0.1).all() and (side.gap.high > -0.1).all()
-    assert generalised.between.min() > 0.99
-    assert generalised.nearer == "other denoiser"
+    assert generalized.between.min() > 0.99
+    assert generalized.nearer == "other denoiser"
 
 
 def test_a_single_training_image_each() -> None:
@@ -80,10 +80,10 @@ def test_medians_that_cannot_be_told_apart_leave_it_undecided(memorized) -> None
     assert alike.nearer == "undecided"
 
 
-def test_the_verdict_is_on_the_samples_of_both(memorized, generalised) -> None:
-    mixed = replace(memorized, b=generalised.b)
+def test_the_verdict_is_on_the_samples_of_both(memorized, generalized) -> None:
+    mixed = replace(memorized, b=generalized.b)
     found = mixed.fractions
-    copied = sum(label == "memorized" for label in generalised.b.verdicts.labels)
+    copied = sum(label == "memorized" for label in generalized.b.verdicts.labels)
     assert found["memorized"].value == pytest.approx((12 + copied) / 60)
     assert mixed.verdict == "new"
 
@@ -122,14 +122,14 @@ def test_it_compares_samples_from_the_same_noise() -> None:
     torch.testing.assert_close(report.between_sets, closest(*train).value[:, 0])
 
 
-def test_each_is_tested_on_the_set_of_the_other_if_need_be(generalised) -> None:
-    for side, other in ((generalised.a, 2), (generalised.b, 1)):
+def test_each_is_tested_on_the_set_of_the_other_if_need_be(generalized) -> None:
+    for side, other in ((generalized.a, 2), (generalized.b, 1)):
         unseen = images(100, other).repeat(2, 1, 1, 1)[:128]
         expected = psnr_curve(exact(), unseen, range(0, 41, 5))
         torch.testing.assert_close(side.on_test.per_image, expected.per_image)
 
 
-def test_bytes_and_grey_levels_are_the_same() -> None:
+def test_bytes_and_gray_levels_are_the_same() -> None:
     stored = [(255 * images(N, seed)).round().to(torch.uint8) for seed in (1, 2)]
     models = [EmpiricalBayes(x) for x in stored]
     reports = [
@@ -186,7 +186,7 @@ def test_it_is_drawn(memorized) -> None:
         assert tuple(side.gap.value.tolist()) in gap_lines
 
 
-def test_colours_are_drawn_grey() -> None:
+def test_colors_are_drawn_gray() -> None:
     train = images(4, 1, channels=3), images(4, 2, channels=3)
     report = memorization_report(
         *(EmpiricalBayes(x) for x in train), *train, samples=2, input_psnr=[10]
@@ -194,8 +194,8 @@ def test_colours_are_drawn_grey() -> None:
     assert report.verdict == "memorized"
     ax = report_images(report, count=2)
     mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
-    grey = report.a.closest[0].mean(0)
-    torch.testing.assert_close(mosaic[:SIDE, :SIDE], grey, check_dtype=False)
+    gray = report.a.closest[0].mean(0)
+    torch.testing.assert_close(mosaic[:SIDE, :SIDE], gray, check_dtype=False)
 
 
 # --- what it refuses ---

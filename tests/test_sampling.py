@@ -19,8 +19,7 @@ from gahb.sampling import (
     sample,
     super_resolution,
 )
-from gahb.sampling.noise import Noise
-from gahb.sampling.steps import Steps
+from gahb.sampling.algorithm import Noise, Steps
 from gahb.similarity import closest
 
 SIDE = 16
@@ -242,7 +241,7 @@ def test_an_image_that_ended_before_a_kept_step_stays_as_it_ended() -> None:
         assert not torch.equal(drawn.trajectory.noisy[i, steps - 1], ended[0])
 
 
-def test_colour_and_oblong_images_and_double_precision() -> None:
+def test_color_and_oblong_images_and_double_precision() -> None:
     x = images(2, channels=3).double()[..., :8]
     drawn = sample(EmpiricalBayes(x), 3, (SIDE, 8), seed=0, channels=3)
     assert drawn.images.shape == (3, 3, SIDE, 8)
@@ -441,7 +440,7 @@ def shifted() -> Measurement:
         ({"batch_size": 0}, "^batch_size: 0 is not"),
         ({"max_steps": 0}, "^max_steps: 0 is not"),
         ({"keep": [0, -1]}, "^keep: -1 is not"),
-        ({"mean": "grey"}, "^mean: str is not"),
+        ({"mean": "gray"}, "^mean: str is not"),
         ({"mean": torch.zeros(3, 3)}, r"^mean: shape \(3, 3\) is not"),
         ({"mean": float("nan")}, "^mean: is not finite"),
         ({"f": lambda y: y[..., 1:]}, r"^f: gives \(2, 1, 16, 15\) for images of shape"),

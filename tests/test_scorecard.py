@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from gahb import recorded, scorecard
 from gahb.__main__ import main
+from gahb.book import scorecard
+from gahb.book import scorecard as recorded
+from gahb.book.scorecard import Claim
 from gahb.metrics import Estimate
-from gahb.scorecard import Claim
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
@@ -35,7 +36,7 @@ def claim():
 def one_claim(artifacts, claim, monkeypatch):
     """A scorecard of one claim, in an edition of its own."""
     monkeypatch.setenv("GAHB_EDITION", "smoke")
-    monkeypatch.setattr("gahb.scorecard.card.claims", lambda: (claim,))
+    monkeypatch.setattr("gahb.book.scorecard.claims", lambda: (claim,))
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def test_the_order_never_changes() -> None:
     assert first.tolist() == [30, 42, 44, 52, 7, 22, 58, 60]
 
 
-def test_neighbours_are_parted() -> None:
+def test_neighbors_are_parted() -> None:
     numbered = shuffle(torch.arange(32.0 * 32).view(1, 1, 32, 32)).long()
     row, column = numbered // 32, numbered % 32
     distance = (row.diff() ** 2 + column.diff() ** 2).double().sqrt()

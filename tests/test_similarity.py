@@ -28,10 +28,10 @@ def as_bytes(x: Tensor) -> Tensor:
     return (x * 255).round().to(torch.uint8)
 
 
-def cosines(a: Tensor, b: Tensor, centred: bool) -> Tensor:
+def cosines(a: Tensor, b: Tensor, centered: bool) -> Tensor:
     """All pairs, from the definition."""
     a, b = a.flatten(1).double(), b.flatten(1).double()
-    if centred:
+    if centered:
         a, b = a - a.mean(1, keepdim=True), b - b.mean(1, keepdim=True)
     return (a @ b.T) / a.norm(dim=1)[:, None] / b.norm(dim=1)
 
@@ -44,26 +44,26 @@ def distances(a: Tensor, b: Tensor) -> Tensor:
 # --- cosine similarity ---
 
 
-@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("centered", [True, False])
 @pytest.mark.parametrize("channels", [1, 3])
-def test_cosine_is_its_definition(centred, channels) -> None:
+def test_cosine_is_its_definition(centered, channels) -> None:
     a, b = images(9, channels=channels), images(9, seed=1, channels=channels)
-    expected = cosines(a, b, centred)
-    torch.testing.assert_close(cosine_similarity(a, b, centred=centred), expected.diagonal())
-    torch.testing.assert_close(cosine_similarity(a[:1], b, centred=centred), expected[0])
-    torch.testing.assert_close(cosine_similarity(a, b[:1], centred=centred), expected[:, 0])
+    expected = cosines(a, b, centered)
+    torch.testing.assert_close(cosine_similarity(a, b, centered=centered), expected.diagonal())
+    torch.testing.assert_close(cosine_similarity(a[:1], b, centered=centered), expected[0])
+    torch.testing.assert_close(cosine_similarity(a, b[:1], centered=centered), expected[:, 0])
 
 
-def test_the_paper_text_and_its_code_differ_by_centring() -> None:
-    """Images of independent pixels: unrelated if centred, alike through their means if not."""
+def test_the_paper_text_and_its_code_differ_by_centering() -> None:
+    """Images of independent pixels: unrelated if centered, alike through their means if not."""
     a, b = images(40, side=32), images(40, side=32, seed=1)
     assert cosine_similarity(a, b).abs().max() < 0.15
     mean_square_over_square_mean = 0.25 / (1 / 3)
-    values = cosine_similarity(a, b, centred=False)
+    values = cosine_similarity(a, b, centered=False)
     assert values.mean() == pytest.approx(mean_square_over_square_mean, abs=0.01)
 
 
-def test_brightness_and_contrast_do_not_count_if_centred() -> None:
+def test_brightness_and_contrast_do_not_count_if_centered() -> None:
     a = images(5)
     torch.testing.assert_close(cosine_similarity(a, 0.3 * a + 0.5), torch.ones(5).double())
     torch.testing.assert_close(cosine_similarity(a, 1 - a), -torch.ones(5).double())
@@ -77,29 +77,29 @@ def test_images_without_direction_are_alike_and_like_no_other(kind) -> None:
     assert cosine_similarity(flat[:1], flat[1:]).tolist() == [1]
     assert cosine_similarity(flat, other).tolist() == [0, 0]
     black = torch.zeros_like(other)
-    assert cosine_similarity(black, black, centred=False).tolist() == [1]
-    assert cosine_similarity(black, other, centred=False).tolist() == [0]
+    assert cosine_similarity(black, black, centered=False).tolist() == [1]
+    assert cosine_similarity(black, other, centered=False).tolist() == [0]
 
 
 # --- closest ---
 
 
-@pytest.mark.parametrize("centred", [True, False])
+@pytest.mark.parametrize("centered", [True, False])
 @pytest.mark.parametrize("by", ["cosine", "distance", "direction"])
 @pytest.mark.parametrize("block", [1, 7, 40, 1000])
 @pytest.mark.parametrize("kind", [torch.uint8, torch.float32, torch.float64])
-def test_closest_are_those_of_all_pairs(by, centred, block, kind) -> None:
+def test_closest_are_those_of_all_pairs(by, centered, block, kind) -> None:
     x, among = as_bytes(images(11)), as_bytes(images(40, seed=1))
     if kind != torch.uint8:
         x, among = x.to(kind) / 255, among.to(kind) / 255
     a, b = (y.double() / 255 if kind == torch.uint8 else y.double() for y in (x, among))
-    if centred:
+    if centered:
         a, b = (y - y.mean((1, 2, 3), keepdim=True) for y in (a, b))
-    pairs = distances(a, b) if by == "distance" else cosines(a, b, centred=False)
+    pairs = distances(a, b) if by == "distance" else cosines(a, b, centered=False)
     if by == "direction":
         pairs = (2 - 2 * pairs).sqrt()
     value, index = pairs.topk(5, dim=1, largest=by == "cosine")
-    found = closest(x, among, 5, by=by, centred=centred, block=block)
+    found = closest(x, among, 5, by=by, centered=centered, block=block)
     assert torch.equal(found.index, index)
     torch.testing.assert_close(found.value, value)
 
@@ -116,7 +116,7 @@ def test_distance_from_a_near_copy_is_exact() -> None:
     among = images(5, side=80).double()
     x = among[3:4].clone()
     x[0, 0, 0, 0] += 1e-9
-    found = closest(x, among, by="distance", centred=False)
+    found = closest(x, among, by="distance", centered=False)
     assert found.index.item() == 3
     assert found.value.item() == pytest.approx(1e-9, rel=1e-4)
     assert closest(among[3:4], among, by="distance").value.item() == 0
@@ -164,7 +164,7 @@ def test_memory_is_that_of_blocks(by, kind) -> None:
 
 def test_ratio_is_its_definition() -> None:
     x, train = images(10), images(30, seed=1)
-    first, second = cosines(x, train, centred=True).sort(dim=1, descending=True).values[:, :2].T
+    first, second = cosines(x, train, centered=True).sort(dim=1, descending=True).values[:, :2].T
     expected = ((1 - first) / (1 - second)).sqrt()
     torch.testing.assert_close(distance_ratio(x, train), expected)
     first, second = distances(x, train).sort(dim=1).values[:, :2].T
@@ -177,7 +177,7 @@ def test_ratio_between_directions_is_to_the_two_of_largest_cosine() -> None:
     alike = 0.2 * x + 0.05 * images(2, side=16, seed=1)
     level = x.mean() + 0.1 * images(2, side=16, seed=2)
     train = torch.cat([level, alike])
-    by_distance = closest(x, train, 2, by="distance", centred=False).index
+    by_distance = closest(x, train, 2, by="distance", centered=False).index
     assert by_distance.sort().values.tolist() == [[0, 1]]
     torch.testing.assert_close(distance_ratio(x, train), distance_ratio(x, alike))
 
@@ -217,12 +217,12 @@ def test_ratio_between_images_counts_brightness() -> None:
 
 def test_mixture_is_the_least_squares_projection() -> None:
     x, among = images(6), images(12, seed=1)
-    centre = [y.flatten(1).double() for y in (x, among)]
-    centre = [y - y.mean(1, keepdim=True) for y in centre]
+    center = [y.flatten(1).double() for y in (x, among)]
+    center = [y - y.mean(1, keepdim=True) for y in center]
     for i, numbers in enumerate(closest(x, among, 3).index):
-        columns = centre[1][numbers].T
-        weights = torch.linalg.lstsq(columns, centre[0][i][:, None]).solution
-        expected = (columns @ weights).norm() / centre[0][i].norm()
+        columns = center[1][numbers].T
+        weights = torch.linalg.lstsq(columns, center[0][i][:, None]).solution
+        expected = (columns @ weights).norm() / center[0][i].norm()
         torch.testing.assert_close(mixture_similarity(x, among, 3)[i], expected)
 
 
@@ -398,8 +398,8 @@ def test_bad_input_gives_one_clear_line(call, message) -> None:
     assert "\n" not in str(error.value)
 
 
-def normal(centre: float, seed: int, n: int = 200) -> Tensor:
-    return centre + 0.05 * torch.randn(n, generator=torch.Generator().manual_seed(seed))
+def normal(center: float, seed: int, n: int = 200) -> Tensor:
+    return center + 0.05 * torch.randn(n, generator=torch.Generator().manual_seed(seed))
 
 
 def test_the_transition_lies_where_the_medians_cross():

@@ -12,10 +12,10 @@ import pytest
 import torch
 
 import gahb
-from gahb import recipes
 from gahb.__main__ import main
-from gahb.cluster import Job
-from gahb.progress import jobs_folder, progress, record_job
+from gahb.book import recipes
+from gahb.book.artifacts import jobs_folder, progress, record_job
+from gahb.book.jobs import Job
 from gahb.training.record import CHECKPOINT, LOG, WEIGHTS, folder_of, sha256
 
 

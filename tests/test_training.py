@@ -1,4 +1,4 @@
-"""The training loop: batches, optimisers, records, and what happens when it is cut short."""
+"""The training loop: batches, optimizers, records, and what happens when it is cut short."""
 
 import json
 import math
@@ -16,8 +16,8 @@ from PIL import Image
 import gahb
 from gahb.settings import written_whole
 from gahb.training import loop
-from gahb.training.batches import Batches, image_order
-from gahb.training.optimisers import Muon, Optimiser, annealing, orthogonalized
+from gahb.training.loop import Batches, image_order
+from gahb.training.optimizer import Muon, Optimizer, annealing, orthogonalized
 from gahb.training.recipe import WEIGHTS as LOSS_WEIGHTS
 from gahb.training.recipe import Recipe
 from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256
@@ -97,9 +97,9 @@ def test_annealing():
 def test_a_muon_step_has_its_length_and_keeps_the_norm(quick):
     network = gahb.UNet(1, 8)
     before = {name: p.detach().clone() for name, p in network.named_parameters()}
-    optimiser = Optimiser(quick.but(step=0.02), network)
+    optimizer = Optimizer(quick.but(step=0.02), network)
     network(torch.rand(4, 1, 16, 16)).square().mean().backward()
-    optimiser.step(0)
+    optimizer.step(0)
     for name, p in network.named_parameters():
         assert p.grad is None
         p = p.detach()
@@ -157,17 +157,17 @@ def test_a_muon_step_does_not_depend_on_the_memory_layout(quick, layout):
     for memory_format in (torch.contiguous_format, layout):
         torch.manual_seed(0)
         network = gahb.UNet(1, 8).to(memory_format=memory_format)
-        optimiser = Optimiser(quick, network)
+        optimizer = Optimizer(quick, network)
         y = torch.rand(4, 1, 16, 16, generator=torch.Generator().manual_seed(0))
         network(y).square().mean().backward()
-        optimiser.step(0)
+        optimizer.step(0)
         stepped.append(network.middle[0].conv.weight.detach().clone())
     assert torch.allclose(*stepped, atol=1e-5)
 
 
-def test_the_optimiser_of_the_first_edition_is_named_and_refused(quick, tmp_path):
-    with pytest.raises(ValueError, match=r"^optimiser: 'muon-1' is that of the first edition"):
-        gahb.train(quick.but(optimiser="muon-1"), tmp_path)
+def test_the_optimizer_of_the_first_edition_is_named_and_refused(quick, tmp_path):
+    with pytest.raises(ValueError, match=r"^optimizer: 'muon-1' is that of the first edition"):
+        gahb.train(quick.but(optimizer="muon-1"), tmp_path)
 
 
 def test_training_learns_where_gradients_are_off(quick, tmp_path):
@@ -198,8 +198,8 @@ def test_training_learns_and_leaves_a_full_record(quick, artifacts):
         assert gahb.psnr(f(y), x).mean() > gahb.psnr(y, x).mean() + 2
 
 
-@pytest.mark.parametrize("changes", [{"network": "bfcnn", "depth": 4}, {"optimiser": "adam"}])
-def test_other_networks_and_optimisers_train(quick, tmp_path, changes):
+@pytest.mark.parametrize("changes", [{"network": "bfcnn", "depth": 4}, {"optimizer": "adam"}])
+def test_other_networks_and_optimizers_train(quick, tmp_path, changes):
     gahb.train(quick.but(updates=30, **changes), tmp_path)
     final = read_manifest(tmp_path)["final"]
     assert final["loss"] < 0.2
@@ -406,9 +406,9 @@ def start_two(recipe, folder, path, script=TRAIN):
     )
 
 
-@pytest.mark.parametrize("optimiser", [{"optimiser": "adam", "learning_rate": 1e-3}, {}])
-def test_two_processes_train_as_one_does(quick, tmp_path, optimiser):
-    recipe = quick.but(updates=50, n=100, **optimiser)
+@pytest.mark.parametrize("optimizer", [{"optimizer": "adam", "learning_rate": 1e-3}, {}])
+def test_two_processes_train_as_one_does(quick, tmp_path, optimizer):
+    recipe = quick.but(updates=50, n=100, **optimizer)
     two = start_two(recipe, tmp_path / "two", tmp_path / "train.py")
     assert start(recipe, tmp_path / "one").wait() == 0
     errors = two.communicate()[1]

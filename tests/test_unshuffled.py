@@ -5,9 +5,9 @@ import torch
 from torch import Tensor
 
 import gahb
+from gahb.denoiser import Unshuffled
 from gahb.images.shuffled import shuffle
 from gahb.optimal import EmpiricalBayes, Gaussian
-from gahb.unshuffled import Unshuffled
 
 
 def images(n: int, side: int = 8) -> Tensor:

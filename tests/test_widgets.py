@@ -26,19 +26,19 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from gahb import widgets
+from gahb.book import widgets
 
 STATIC = ROOT / "book" / "_static"
 THEME = Path(pydata_sphinx_theme.__file__).parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
-COLOURS = ["tab:red", "tab:green", "tab:blue"]
+COLORS = ["tab:red", "tab:green", "tab:blue"]
 LABELS = ["σ = 1", "σ = 0.5", 'σ < "0.1"']
 
 
 def draw(i: int, inches: tuple[float, float] = (3, 2)) -> Axes:
-    """One colour all over, so that a frame is known by any of its pixels."""
-    figure = plt.figure(figsize=inches, dpi=100, facecolor=COLOURS[i % 3])
+    """One color all over, so that a frame is known by any of its pixels."""
+    figure = plt.figure(figsize=inches, dpi=100, facecolor=COLORS[i % 3])
     axes = figure.subplots()
     axes.set_axis_off()
     return axes
@@ -80,26 +80,26 @@ def version_7(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_each_frame_is_what_was_drawn_and_says_its_label() -> None:
     pictures = widgets.stepper(draw, LABELS).children[1].children
-    for picture, colour, label in zip(pictures, COLOURS, LABELS, strict=True):
+    for picture, color, label in zip(pictures, COLORS, LABELS, strict=True):
         tag = ImageTag(picture.value)
         pixels = tag.pixels()
         assert pixels.shape == (200, 300, 3)
-        np.testing.assert_allclose(pixels, np.broadcast_to(to_rgb(colour), pixels.shape), atol=3e-3)
+        np.testing.assert_allclose(pixels, np.broadcast_to(to_rgb(color), pixels.shape), atol=3e-3)
         assert tag.attributes["alt"] == label
         assert "width: 300px; max-width: 100%" in tag.attributes["style"]
 
 
-def test_grey_images_keep_their_levels() -> None:
+def test_gray_images_keep_their_levels() -> None:
     levels = np.linspace(0, 1, 64).reshape(8, 8)
 
-    def grey(i: int) -> plt.Figure:
+    def gray(i: int) -> plt.Figure:
         figure = plt.figure(figsize=(2, 2), dpi=40)
         axes = figure.add_axes((0, 0, 1, 1))
         axes.set_axis_off()
         axes.imshow(levels, cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="auto")
         return figure
 
-    pixels = ImageTag(widgets.stepper(grey, LABELS).children[1].children[0].value).pixels()
+    pixels = ImageTag(widgets.stepper(gray, LABELS).children[1].children[0].value).pixels()
     np.testing.assert_allclose(pixels[5::10, 5::10, 0], levels, atol=1.01 / 255)
 
 

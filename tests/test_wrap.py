@@ -15,7 +15,7 @@ from gahb.denoiser import Denoiser
 from gahb.metrics import psnr_curve, sigma_from_psnr
 from gahb.networks import UNet
 from gahb.sampling import sample
-from gahb.wrapped import KINDS, wrap
+from gahb.wrap import KINDS, wrap
 
 SIDE = 8
 LEVELS = [0.006, 0.05, 0.1, 0.4321, 1.0, 30.0]  # most of them between the steps of the schedule
@@ -26,7 +26,7 @@ VARIANCE = 0.01 + 0.1 * MEAN.flip(1).square()
 
 
 def posterior_mean(y: Tensor, sigma: Tensor | float, data_range=(0.0, 1.0)) -> Tensor:
-    """E[x | y] for independent Gaussian pixels, on any range of grey levels."""
+    """E[x | y] for independent Gaussian pixels, on any range of gray levels."""
     low, span = data_range[0], data_range[1] - data_range[0]
     mean, variance = low + span * MEAN, span**2 * VARIANCE
     noise = torch.as_tensor(sigma, dtype=torch.float64).reshape(-1, 1, 1, 1) ** 2

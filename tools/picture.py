@@ -9,7 +9,7 @@ matplotlib.use("Agg")
 import torch
 
 import gahb
-from gahb import figures
+from gahb.book import figures
 
 PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "transition.png"
 
@@ -17,8 +17,8 @@ PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "transition
 def main() -> None:
     """Write the picture."""
     measured = {
-        recipe.n: gahb.artifacts.manifest(recipe.name)["measured"]
-        for recipe in gahb.recipes.find("faces-unet-n*-s1", edition="laptop")
+        recipe.n: gahb.book.artifacts.manifest(recipe.name)["measured"]
+        for recipe in gahb.book.recipes.find("faces-unet-n*-s1", edition="laptop")
     }
     fig, axes = figures.panels(2)
     for ax, images in zip(axes, ("train", "test"), strict=True):

@@ -1,10 +1,6 @@
-"""Denoising by thresholding in orthogonal bases: wavelets, and bandlets, which adapt to geometry.
+"""Denoising by thresholding in orthogonal bases: wavelets, and bandlets that follow geometry."""
 
-floor: 3
-"""
-
-from gahb.bandlets.denoisers import Bandlets, Wavelets
-from gahb.bandlets.oracle import OracleBandlets
-from gahb.bandlets.wavelets import wavelet_basis
+from gahb.bandlets.bases import wavelet_basis
+from gahb.bandlets.denoisers import Bandlets, OracleBandlets, Wavelets
 
 __all__ = ["Bandlets", "OracleBandlets", "Wavelets", "wavelet_basis"]

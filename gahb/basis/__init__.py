@@ -1,10 +1,7 @@
-"""The adaptive basis of a denoiser at an image, and its risk without the clean image.
-
-floor: 3
-"""
+"""The adaptive basis of a denoiser at an image, and its risk without the clean image."""
 
 from gahb.basis.eigen import Basis, adaptive_basis
-from gahb.basis.linear import equivalent_filters, linearity_error
+from gahb.basis.jacobian import equivalent_filters, linearity_error
 from gahb.basis.risk import sure, trace_jacobian
 from gahb.basis.subspaces import (
     coefficients,

@@ -1,24 +1,31 @@
-"""The Jacobian of a denoiser at one image, by its products with vectors.
-
-floor: 3
-"""
+"""The Jacobian of a denoiser at one image, by its products with vectors."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.func import linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gahb.checks import check_images
+from gahb.checks import check_count, check_images
 from gahb.devices import images_at_a_time, in_batches
 
-__all__ = ["CHUNK", "Function", "Jacobian", "jacobian_at", "jacobians_at"]
+__all__ = [
+    "CHUNK",
+    "Function",
+    "Jacobian",
+    "equivalent_filters",
+    "jacobian_at",
+    "jacobians_at",
+    "linearity_error",
+]
+
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
 Function = Callable[[Tensor], Tensor]
@@ -84,13 +91,7 @@ class Jacobian:
         return self.y.numel()
 
     def times(self, vectors: Tensor) -> Tensor:
-        """Products J v for each v of ``vectors``, both (n, d).
-
-        Raises
-        ------
-        ValueError
-            If f has an operation with a derivative neither in forward mode nor of second order.
-        """
+        """Products J v for each v of ``vectors``, both (n, d)."""
         return self._mapped(self._push, vectors)
 
     def transposed_times(self, vectors: Tensor) -> Tensor:
@@ -124,12 +125,6 @@ class Jacobian:
 @contextmanager
 def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     """Give the Jacobian of ``f`` at one image, with ``f`` in evaluation mode inside the block.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``y`` is not one float32 or float64 image (1, C, H, W), finite, of the dtype of ``f``,
-        or if f(y) is not finite, not of that shape, or does not depend on y differentiably.
 
     Examples
     --------
@@ -209,3 +204,69 @@ def check_differentiable(f: Function, y: Tensor) -> Tensor:
     if not gradient.isfinite().all():
         raise ValueError("f: its derivative at y holds NaN or infinity; accepted: finite values")
     return value.detach()
+
+
+# --- A bias-free denoiser as the linear map that it is at one image (equation 6) ---
+
+
+def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]) -> Tensor:
+    """Filters by which a denoiser computes pixels of its estimate: rows of its Jacobian [1]_.
+
+    The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y.
+
+    Parameters
+    ----------
+    f : BaseDenoiser or callable
+        Maps noisy images to estimates; one that is not blind is given as ``f.at(sigma)``.
+    y : Tensor
+        One noisy image, (1, C, H, W).
+    pixels : sequence of (int, int)
+        Rows and columns of n pixels, of the first channel where there are several.
+
+    Returns
+    -------
+    Tensor
+        (n, C, H, W).
+
+    References
+    ----------
+    .. [1] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda. Robust and interpretable
+       blind image denoising via bias-free convolutional neural networks. ICLR 2020.
+
+    Examples
+    --------
+    >>> equivalent_filters(lambda y: y.flip(3), torch.rand(1, 1, 1, 3), [(0, 2)]).flatten()
+    tensor([1., 0., 0.])
+    """
+    with jacobian_at(f, y) as jacobian:
+        height, width = y.shape[2:]
+        if not len(pixels):
+            raise ValueError("pixels: there are none; accepted: at least one (row, column)")
+        for pixel in pixels:
+            check_pixel(pixel, height, width)
+        rows = jacobian.rows(torch.tensor([row * width + column for row, column in pixels]))
+    return rows.reshape(-1, *y.shape[1:])
+
+
+def check_pixel(pixel: Any, height: int, width: int) -> None:
+    """Raise unless ``pixel`` is a row and a column inside images of that size."""
+    if not isinstance(pixel, tuple) or len(pixel) != 2:
+        raise TypeError(f"pixels: {pixel!r} is not a pair (row, column)")
+    for place, size in zip(pixel, (height, width), strict=True):
+        check_count("pixels", place, 0, size - 1)
+
+
+def linearity_error(f: Function, y: Tensor) -> float:
+    """Relative error ||f(y) - J y|| / ||f(y)|| of equation 6: rounding alone without biases.
+
+    Examples
+    --------
+    >>> linearity_error(lambda y: 2 * y, torch.ones(1, 1, 4, 4))
+    0.0
+    >>> linearity_error(lambda y: 2 * y + 2, torch.ones(1, 1, 4, 4))
+    0.5
+    """
+    with jacobian_at(f, y) as jacobian:
+        estimate = jacobian.value.flatten()
+        shrunk = jacobian.times(jacobian.y.flatten(1))[0]
+    return float((estimate - shrunk).norm() / estimate.norm())

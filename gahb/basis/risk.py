@@ -1,7 +1,4 @@
-"""The trace of a denoiser's Jacobian, and the denoising error that it tells without clean images.
-
-floor: 3
-"""
+"""The trace of a denoiser's Jacobian, and the error that it tells without clean images."""
 
 from __future__ import annotations
 
@@ -14,8 +11,7 @@ from torch import Tensor
 from gahb.basis.jacobian import CHUNK, Function, Jacobian, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
 from gahb.devices import in_double
-from gahb.metrics.bootstrap import interval, resampled_means
-from gahb.metrics.estimate import Estimate
+from gahb.metrics.curves import Estimate, interval, resampled_means
 
 __all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
 
@@ -58,12 +54,6 @@ def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 
     seed : int
         Fixes the vectors: those of image i depend on it and i alone.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above, or f(y) is not finite, not of the shape of ``y``, or does
-        not depend on ``y`` in a way that torch can derive.
-
     References
     ----------
     .. [1] M. F. Hutchinson. A stochastic estimator of the trace of the influence matrix for
@@ -103,11 +93,6 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
         the mean over many images, whose interval contains the chance of the probes.
     seed : int
         Fixes the vectors.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``sigma`` is not positive and finite; otherwise as :func:`trace_jacobian`.
 
     References
     ----------

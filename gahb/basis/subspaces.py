@@ -1,7 +1,4 @@
-"""What an adaptive basis says of an image, and how close two subspaces are.
-
-floor: 3
-"""
+"""What an adaptive basis says of an image, and how close two subspaces are."""
 
 from __future__ import annotations
 
@@ -37,11 +34,6 @@ def coefficients(basis: Basis, x: Tensor) -> Tensor:
     Tensor
         (n, k), of the dtype of ``x``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is not such a batch.
-
     Examples
     --------
     >>> from gahb.basis import adaptive_basis
@@ -71,11 +63,6 @@ def projection(basis: Basis, x: Tensor, k: int | None = None) -> Tensor:
     -------
     Tensor
         (n, C, H, W), of the dtype of ``x``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is not such a batch, or the basis has fewer than k vectors.
 
     Examples
     --------
@@ -111,11 +98,6 @@ def effective_rank(basis: Basis) -> float:
 def rank_above(basis: Basis, threshold: float = 0.1) -> int:
     """Number of shrinkage factors above a threshold: the dimension of what is not suppressed.
 
-    Raises
-    ------
-    ValueError
-        If k leading factors are not enough to tell, since all are above it.
-
     Examples
     --------
     >>> from gahb.basis import adaptive_basis
@@ -147,11 +129,6 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     -------
     Tensor
         Angles in radians, smallest first, (min(p, q),) in float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If either is not such a set of images.
 
     References
     ----------

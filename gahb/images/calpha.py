@@ -4,13 +4,11 @@ A contour, or a background, is white noise integrated alpha times: its frequenci
 their alpha-th power. What Algorithm 2 leaves open is chosen as follows. Frequencies are counted in
 periods a side, and the constant one is treated as the lowest. The contour is drawn ``FINENESS``
 times finer than the pixels, and a pixel that it crosses mixes the two backgrounds by the areas on
-either side. One background fills the grey levels [u, 1], the other [0, v], u and v uniform.
+either side. One background fills the gray levels [u, 1], the other [0, v], u and v uniform.
 
 References
 ----------
 .. [1] A. P. Korostelev, A. B. Tsybakov. Minimax theory of image reconstruction. Springer, 1993.
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -23,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from gahb.checks import check_count, check_number
-from gahb.images.streams import check_indices, check_stream, stream
+from gahb.images.store import check_indices, check_stream, stream
 
 __all__ = ["calpha_images", "draw_calpha"]
 
@@ -42,7 +40,7 @@ def draw_calpha(
 ) -> Tensor:
     """C-alpha images of the given indices, uint8 (len(indices), 1, size, size).
 
-    Rounding to grey levels adds noise of its own, at 59 dB, which bends the PSNR curve of a
+    Rounding to gray levels adds noise of its own, at 59 dB, which bends the PSNR curve of a
     denoiser that comes near: by 0.1 dB at 42 dB, by 0.5 dB at 50 dB.
 
     Examples
@@ -65,7 +63,7 @@ def calpha_images(
     *,
     blur: bool = False,
 ) -> Tensor:
-    """C-alpha images before they are rounded to grey levels (Algorithm 2, Figures 4, 16 to 18).
+    """C-alpha images before they are rounded to gray levels (Algorithm 2, Figures 4, 16 to 18).
 
     With the same numbers, images of other regularities are the same scene: the same noise is
     integrated more or fewer times.
@@ -89,11 +87,6 @@ def calpha_images(
     -------
     Tensor
         Images in [0, 1], (len(indices), 1, size, size), float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is unknown or out of range.
 
     Examples
     --------
@@ -146,7 +139,7 @@ def shares_below(heights: Array, size: int, blur: bool) -> Array:
 def backgrounds(noise: Array, alpha: float, ranges: Array) -> tuple[Array, Array]:
     """Two backgrounds an image, (m, size, size) each: noise (m, 2, size, size) integrated.
 
-    The first fills the grey levels [u, 1] and the second [0, v], where ``ranges`` (m, 2) are u, v.
+    The first fills the gray levels [u, 1] and the second [0, v], where ``ranges`` (m, 2) are u, v.
     """
     size = noise.shape[-1]
     vertical, horizontal = np.fft.fftfreq(size, 1 / size), np.fft.rfftfreq(size, 1 / size)

@@ -1,8 +1,6 @@
 """Near-duplicates of an image set, found in blocks and to the same answer whatever the blocks.
 
 The paper removes images whose cosine similarity to another exceeds 0.95 (appendix B.1, figure 6).
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -26,7 +24,7 @@ It also covers the shortened mantissa with which graphics processors may multipl
 
 
 def remove_duplicates(
-    x: Tensor, threshold: float = 0.95, *, centred: bool = True, block: int = BLOCK
+    x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
     """Images of ``x`` without near-duplicates: the first of every group stays, in the same order.
 
@@ -40,10 +38,10 @@ def remove_duplicates(
         Images, (n, C, H, W), floating-point or uint8.
     threshold : float
         Largest cosine similarity allowed between two images that are kept, in [-1, 1].
-    centred : bool
+    centered : bool
         Subtract every image's own mean first, as the released code of the paper does; otherwise
-        the plain normalised inner product, which the paper's text states. An image without
-        direction (constant if centred, black if not) has cosine 1 to its like and 0 to others.
+        the plain normalized inner product, which the paper's text states. An image without
+        direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
     block : int
         Number of images compared with as many others at a time.
 
@@ -52,26 +50,19 @@ def remove_duplicates(
     Tensor
         Kept images (m, C, H, W), of the dtype of ``x``; ``x`` itself if all are kept.
 
-    Raises
-    ------
-    TypeError
-        If ``x`` is not a float or uint8 tensor.
-    ValueError
-        If ``x`` has another shape or holds NaN, or ``threshold`` or ``block`` is out of range.
-
     Examples
     --------
     >>> x = torch.rand(10, 1, 8, 8)
     >>> torch.equal(remove_duplicates(torch.cat([x, 0.5 * x])), x)
     True
     """
-    kept = distinct_images(x, threshold, centred=centred, block=block)
+    kept = distinct_images(x, threshold, centered=centered, block=block)
     return x if len(kept) == len(x) else x[kept]
 
 
 @torch.no_grad()
 def distinct_images(
-    x: Tensor, threshold: float = 0.95, *, centred: bool = True, block: int = BLOCK
+    x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
     """Indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
 
@@ -86,9 +77,9 @@ def distinct_images(
     check_count("block", block)
     kept = torch.empty(0, dtype=torch.long, device=x.device)
     for candidates in torch.arange(len(x), device=x.device).split(block):
-        own = directions("x", x[candidates], centred)
+        own = directions("x", x[candidates], centered)
         for earlier in kept.split(block):
-            others = directions("x", x[earlier], centred)
+            others = directions("x", x[earlier], centered)
             new = ~_similar(own, others, threshold).any(dim=1)
             candidates, own = candidates[new], own[new]
         first = _first_of_each(_similar(own, own, threshold))

@@ -7,8 +7,6 @@ References
 ----------
 .. [1] A. Radford, L. Metz, S. Chintala. Unsupervised representation learning with deep
    convolutional generative adversarial networks. ICLR 2016.
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -22,20 +20,19 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gahb.images.fetch import face_weights
-from gahb.images.streams import stream
+from gahb.images.store import face_weights, stream
 
 __all__ = ["SIDE", "draw_faces"]
 
 SIDE = 64
 LATENT_SIZE = 100
 BATCH = 32
-GREY = (0.299, 0.587, 0.114)
-NORMALISATION_FLOOR = 1e-5
+GRAY = (0.299, 0.587, 0.114)
+NORMALIZATION_FLOOR = 1e-5
 
 
 class Layer(NamedTuple):
-    """One transposed convolution, its normalisation folded in."""
+    """One transposed convolution, its normalization folded in."""
 
     kernels: Tensor
     bias: Tensor
@@ -43,7 +40,7 @@ class Layer(NamedTuple):
 
 @torch.no_grad()
 def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Grey faces of the given indices, uint8 (len(indices), 1, size, size).
+    """Gray faces of the given indices, uint8 (len(indices), 1, size, size).
 
     Examples
     --------
@@ -59,15 +56,15 @@ def _draw_batch(
     layers: tuple[Layer, ...], indices: Sequence[int], size: int, subset: str, seed: int
 ) -> Tensor:
     latents = np.stack([stream(seed, subset, i).standard_normal(LATENT_SIZE) for i in indices])
-    colours = (generate(layers, torch.from_numpy(latents)) + 1) / 2
-    grey = torch.einsum("c,nchw->nhw", torch.tensor(GREY, dtype=torch.float64), colours)
+    colors = (generate(layers, torch.from_numpy(latents)) + 1) / 2
+    gray = torch.einsum("c,nchw->nhw", torch.tensor(GRAY, dtype=torch.float64), colors)
     average = averaging_matrix(SIDE, size)
-    levels = (255 * (average @ grey @ average.T)).round().clamp(0, 255)
+    levels = (255 * (average @ gray @ average.T)).round().clamp(0, 255)
     return levels.to(torch.uint8).unsqueeze(1)
 
 
 def generate(layers: tuple[Layer, ...], latents: Tensor) -> Tensor:
-    """Colour images (n, 3, 64, 64) in [-1, 1] of latent vectors (n, 100)."""
+    """Color images (n, 3, 64, 64) in [-1, 1] of latent vectors (n, 100)."""
     first, *others = layers
     # On a single pixel, a transposed convolution is a matrix product, and much faster as one.
     x = torch.einsum("ni,iohw->nohw", latents, first.kernels) + first.bias[:, None, None]
@@ -86,11 +83,11 @@ def generator() -> tuple[Layer, ...]:
     return (*hidden, Layer(last, last.new_zeros(last.shape[1])))
 
 
-def _folded(named: dict[str, Tensor], convolution: str, normalisation: str) -> Layer:
-    """Fold a normalisation by running mean and deviation into the convolution before it."""
-    variance = named[f"{normalisation}.running_var"]
-    scale = named[f"{normalisation}.weight"] / (variance + NORMALISATION_FLOOR).sqrt()
-    bias = named[f"{normalisation}.bias"] - scale * named[f"{normalisation}.running_mean"]
+def _folded(named: dict[str, Tensor], convolution: str, normalization: str) -> Layer:
+    """Fold a normalization by running mean and deviation into the convolution before it."""
+    variance = named[f"{normalization}.running_var"]
+    scale = named[f"{normalization}.weight"] / (variance + NORMALIZATION_FLOOR).sqrt()
+    bias = named[f"{normalization}.bias"] - scale * named[f"{normalization}.running_mean"]
     return Layer(named[f"{convolution}.weight"] * scale[:, None, None], bias)
 
 

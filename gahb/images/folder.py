@@ -1,26 +1,168 @@
-"""A user's own images, from a folder or a .zip file, without near-duplicates and in three subsets.
-
-floor: 1
-"""
+"""A user's own pictures: files of a folder or .zip, read, and parted into three subsets."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from pathlib import Path
+import hashlib
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from io import BytesIO
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gahb.images.cache import read_images, write_images
 from gahb.images.duplicates import remove_duplicates
-from gahb.images.files import File, opened, pictures, state_of
-from gahb.images.pictures import read_picture
-from gahb.images.streams import SUBSETS, random_numbers
+from gahb.images.store import SUBSETS, random_numbers, read_images, write_images
 from gahb.settings import cache_folder, quiet
 
-__all__ = ["counted", "first_images", "read_folder"]
+__all__ = [
+    "SUFFIXES",
+    "File",
+    "UnreadableError",
+    "counted",
+    "decoded",
+    "first_images",
+    "opened",
+    "pictures",
+    "read_folder",
+    "read_picture",
+    "state_of",
+]
+
+
+class File(NamedTuple):
+    """A file: its name, what tells that it has changed, and how to read it."""
+
+    name: str
+    stamp: str
+    read: Callable[[], bytes]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[list[File]]:
+    """All files at ``path`` in the order of their names, readable inside the block.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is nothing at ``path``.
+    ValueError
+        If it is neither a folder nor a .zip file.
+    """
+    if path.is_dir():
+        yield _in_order(_files_of_folder(path))
+    elif not path.exists():
+        raise FileNotFoundError(f"path: there is nothing at {path}")
+    elif not zipfile.is_zipfile(path):
+        raise ValueError(f"path: {path} is neither a folder nor a .zip file")
+    else:
+        with zipfile.ZipFile(path) as archive:
+            yield _in_order(_files_of_archive(archive))
+
+
+def pictures(path: Path, files: Sequence[File]) -> list[File]:
+    """The pictures among the files at ``path``."""
+    found = [file for file in files if _is_picture(file.name)]
+    if not found:
+        raise ValueError(f"path: {path} has no images; accepted: {', '.join(SUFFIXES)}")
+    return found
+
+
+def state_of(path: Path, files: Sequence[File]) -> str:
+    """Digest of a place and of its files' names and stamps: another one when a file changes."""
+    stamps = "\n".join(f"{file.name}\t{file.stamp}" for file in files)
+    return hashlib.sha256(f"{path.resolve()}\n{stamps}".encode()).hexdigest()[:24]
+
+
+def _in_order(files: Iterator[File]) -> list[File]:
+    return sorted(files, key=lambda file: file.name)
+
+
+def _files_of_folder(path: Path) -> Iterator[File]:
+    for file in path.rglob("*"):
+        if file.is_file():
+            status = file.stat()
+            stamp = f"{status.st_size} {status.st_mtime_ns}"
+            yield File(file.relative_to(path).as_posix(), stamp, file.read_bytes)
+
+
+def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
+    for entry in archive.infolist():
+        if not entry.is_dir():
+            stamp = f"{entry.file_size} {entry.CRC}"
+            yield File(entry.filename, stamp, partial(archive.read, entry))
+
+
+def _is_picture(name: str) -> bool:
+    """Whether a name is a picture's, and not one that a file manager hides (``._a.png``)."""
+    parts = PurePosixPath(name)
+    hidden = any(part.startswith((".", "__MACOSX")) for part in parts.parts)
+    return parts.suffix.lower() in SUFFIXES and not hidden
+
+
+# --- One picture file made into one clean image ---
+
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+
+
+class UnreadableError(ValueError):
+    """A picture file cannot be decoded."""
+
+
+def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
+    """Gray center square of a picture file, each pixel an average over its area, (size, size)."""
+    image = decoded(name, content, _gray)
+    side = min(image.size)
+    if side < size:
+        raise ValueError(
+            f"size: {size} is more than the image {name} has, {image.width}x{image.height} pixels"
+        )
+    left, upper = (image.width - side) // 2, (image.height - side) // 2
+    square = (left, upper, left + side, upper + side)
+    return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=square))
+
+
+def decoded(
+    name: str, content: bytes, convert: Callable[[Image.Image], Image.Image]
+) -> Image.Image:
+    """Picture of a file, upright and converted.
+
+    Raises
+    ------
+    UnreadableError
+        If it cannot be decoded or converted.
+    """
+    try:
+        with Image.open(BytesIO(content)) as opened:
+            return convert(ImageOps.exif_transpose(opened))
+    except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
+        reason = str(error) or type(error).__name__
+        raise UnreadableError(f"path: the image {name} cannot be read: {reason}") from error
+
+
+def _gray(image: Image.Image) -> Image.Image:
+    """Gray levels 0..255, also of 16 bits; what is transparent shows white."""
+    if image.mode.startswith("I;16"):
+        levels = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+    if image.mode in ("I", "F"):
+        raise ValueError(f"its mode {image.mode} has no fixed range of gray levels")
+    if image.has_transparency_data:
+        paper = Image.new("RGBA", image.size, "white")
+        image = Image.alpha_composite(paper, image.convert("RGBA"))
+    return image.convert("L")
+
+
+# --- A user's own images ---
+
 
 SHARE = 0.45
 """Share of the distinct images in S1, and as large a one in S2; the rest is the test subset."""
@@ -31,7 +173,7 @@ MANY = 1000
 def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
     """First ``n`` images, or all, of a subset of the pictures at ``path``, uint8 (n, 1, H, W).
 
-    Pictures are taken in the order of their names, subfolders included. Near-duplicates (centred
+    Pictures are taken in the order of their names, subfolders included. Near-duplicates (centered
     cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
     into S1 (45%), S2 (45%) and test (10%), so that no image is in two subsets.
 
@@ -62,13 +204,7 @@ def split(count: int, seed: int) -> dict[str, Tensor]:
 
 
 def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subset: str) -> Tensor:
-    """First ``n``, or all, of the images (m, 1, H, W) whose indices were chosen for a subset.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than ``n``.
-    """
+    """First ``n``, or all, of the images (m, 1, H, W) whose indices were chosen for a subset."""
     if n is not None and n > len(chosen):
         raise ValueError(
             f"n: {n} is more than the {len(chosen)} images of subset {subset}"

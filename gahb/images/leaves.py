@@ -7,8 +7,6 @@ References
 ----------
 .. [1] A. B. Lee, D. Mumford, J. Huang. Occlusion models for natural images: a statistical study
    of a scale-invariant dead leaves model. International Journal of Computer Vision 41, 2001.
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -21,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gahb.images.streams import stream
+from gahb.images.store import stream
 
 __all__ = ["draw_leaves"]
 
@@ -36,7 +34,7 @@ FINENESS = 4
 
 
 def draw_leaves(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Grey dead leaves of the given indices, uint8 (len(indices), 1, size, size).
+    """Gray dead leaves of the given indices, uint8 (len(indices), 1, size, size).
 
     Examples
     --------
@@ -54,49 +52,49 @@ def number_of_leaves() -> int:
 
 
 def _scene(random: np.random.RandomState) -> tuple[Array, Array, Array]:
-    """Centres (k, 2), radii (k,) and greys (k + 1,) from the top down, the ground's grey last.
+    """Centers (k, 2), radii (k,) and grays (k + 1,) from the top down, the ground's gray last.
 
     Lengths are fractions of the side. Only leaves that may touch the image are returned.
     """
     n = number_of_leaves()
-    centres = random.uniform(-LARGEST, 1 + LARGEST, size=(n, 2))
+    centers = random.uniform(-LARGEST, 1 + LARGEST, size=(n, 2))
     u = random.uniform(size=n)
     radii = (u * SMALLEST**-2 + (1 - u) * LARGEST**-2) ** -0.5
-    greys = random.uniform(size=n + 1)
-    near = (np.abs(centres - 0.5) < 0.5 + radii[:, None]).all(axis=1)
-    return centres[near], radii[near], greys[np.append(near, True)]
+    grays = random.uniform(size=n + 1)
+    near = (np.abs(centers - 0.5) < 0.5 + radii[:, None]).all(axis=1)
+    return centers[near], radii[near], grays[np.append(near, True)]
 
 
-def _pixels(centres: Array, radii: Array, greys: Array, size: int) -> NDArray[np.uint8]:
-    """Image of a scene, (size, size): the average grey of the points of every pixel."""
+def _pixels(centers: Array, radii: Array, grays: Array, size: int) -> NDArray[np.uint8]:
+    """Image of a scene, (size, size): the average gray of the points of every pixel."""
     side = size * FINENESS
-    starts, lengths, leaf = _chords(centres * side, radii * side, side)
+    starts, lengths, leaf = _chords(centers * side, radii * side, side)
     # All points under all chords in one flat list: consecutive along each chord.
     before = np.cumsum(lengths) - lengths
     points = np.arange(lengths.sum()) + np.repeat(starts - before, lengths)
     top = np.full(side * side, len(radii))
     np.minimum.at(top, points, np.repeat(leaf, lengths))
-    fine = greys[top].reshape(size, FINENESS, size, FINENESS)
+    fine = grays[top].reshape(size, FINENESS, size, FINENESS)
     levels: Array = 255 * fine.mean(axis=(1, 3))
     return np.rint(levels).astype(np.uint8)
 
 
 def _chords(
-    centres: Array, radii: Array, side: int
+    centers: Array, radii: Array, side: int
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """Runs of points that each disc covers in each row: first point, length, and disc."""
-    first, last = _covered(centres[:, 0], radii, side)
+    first, last = _covered(centers[:, 0], radii, side)
     heights = last - first
     leaf = np.repeat(np.arange(len(radii)), heights)
     rows = np.arange(heights.sum()) + np.repeat(first - np.cumsum(heights) + heights, heights)
-    offset = rows + 0.5 - centres[leaf, 0]
+    offset = rows + 0.5 - centers[leaf, 0]
     half = np.sqrt(np.maximum(radii[leaf] ** 2 - offset**2, 0))
-    start, stop = _covered(centres[leaf, 1], half, side)
+    start, stop = _covered(centers[leaf, 1], half, side)
     return rows * side + start, stop - start, leaf
 
 
-def _covered(centre: Array, half: Array, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Range of the points j + 1/2, j in [0, side), that lie within ``half`` of the centre."""
-    start = np.clip(np.ceil(centre - half - 0.5), 0, side).astype(np.int64)
-    stop = np.clip(np.floor(centre + half + 0.5), 0, side).astype(np.int64)
+def _covered(center: Array, half: Array, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Range of the points j + 1/2, j in [0, side), that lie within ``half`` of the center."""
+    start = np.clip(np.ceil(center - half - 0.5), 0, side).astype(np.int64)
+    stop = np.clip(np.floor(center + half + 0.5), 0, side).astype(np.int64)
     return start, np.maximum(stop, start)

@@ -1,7 +1,7 @@
 """The photographs on which the paper trains, from what their publishers let one download.
 
-Pictures are cut, made smaller and made grey as the paper's released code does it: a square of
-their pixels, bicubic interpolation, the mean of the three colours. Near-duplicates (centred cosine
+Pictures are cut, made smaller and made gray as the paper's released code does it: a square of
+their pixels, bicubic interpolation, the mean of the three colors. Near-duplicates (centered cosine
 above 0.95) are removed as in the paper.
 
 References
@@ -11,8 +11,6 @@ References
    stability, and variation. ICLR 2018.
 .. [3] F. Yu, A. Seff, Y. Zhang, S. Song, T. Funkhouser, J. Xiao. LSUN: construction of a
    large-scale image dataset using deep learning with humans in the loop. arXiv:1506.03365, 2015.
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -30,12 +28,18 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from gahb.images.cache import read_images, write_images
 from gahb.images.duplicates import distinct_images
-from gahb.images.files import File, opened, pictures, state_of
-from gahb.images.folder import counted, first_images
-from gahb.images.pictures import UnreadableError, decoded
-from gahb.images.streams import random_numbers
+from gahb.images.folder import (
+    File,
+    UnreadableError,
+    counted,
+    decoded,
+    first_images,
+    opened,
+    pictures,
+    state_of,
+)
+from gahb.images.store import random_numbers, read_images, write_images
 from gahb.settings import cache_folder
 
 __all__ = ["PHOTOGRAPHS", "Photographs"]
@@ -140,7 +144,7 @@ class Photographs:
         return images[: len(numbers)], torch.tensor(numbers)
 
     def _cut(self, name: str, picture: Image.Image, size: int) -> NDArray[np.uint8]:
-        """Grey square of a picture, (size, size)."""
+        """Gray square of a picture, (size, size)."""
         left, upper = self.corner
         side = picture.width if self.whole else self.largest
         fits = (left + side <= picture.width) and (upper + side <= picture.height)
@@ -152,9 +156,9 @@ class Photographs:
                 f"accepted: {self._accepted(size)}"
             )
         square = picture.crop((left, upper, left + side, upper + side))
-        colours = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
-        grey: NDArray[np.uint16] = (colours.sum(axis=2, dtype=np.uint16) + 1) // 3
-        return grey.astype(np.uint8)
+        colors = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
+        gray: NDArray[np.uint16] = (colors.sum(axis=2, dtype=np.uint16) + 1) // 3
+        return gray.astype(np.uint8)
 
     def _accepted(self, size: int) -> str:
         if self.pixels:

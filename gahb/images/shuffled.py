@@ -1,9 +1,7 @@
-"""Images whose pixels are put in another order, the same for all: no neighbour stays one.
+"""Images whose pixels are put in another order, the same for all: no neighbor stays one.
 
 What is optimal for the images themselves, shuffled likewise, is optimal for these. A network that
 looks for geometry finds none (Figure 21).
-
-floor: 1
 """
 
 from __future__ import annotations
@@ -16,7 +14,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.images.streams import random_numbers
+from gahb.images.store import random_numbers
 from gahb.vectors import check_batch
 
 __all__ = ["draw_shuffled", "read_shuffled", "shuffle", "unshuffle"]
@@ -59,11 +57,6 @@ def shuffle(x: Tensor) -> Tensor:
     Tensor
         Shuffled images, of the shape and dtype of ``x``.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is not a batch of square images.
-
     Examples
     --------
     >>> x = torch.rand(2, 1, 16, 16)
@@ -76,11 +69,6 @@ def shuffle(x: Tensor) -> Tensor:
 
 def unshuffle(x: Tensor) -> Tensor:
     """Images whose pixels :func:`shuffle` had put in another order, (n, C, size, size).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is not a batch of square images.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""How far the density that a denoiser stands for is from the true one, told by its errors.
-
-floor: 3
-"""
+"""How far the density that a denoiser stands for is from the true one, told by its errors."""
 
 from __future__ import annotations
 
@@ -13,9 +10,7 @@ from torch import Tensor
 
 from gahb.checks import check_images
 from gahb.devices import in_double
-from gahb.metrics.bootstrap import interval, resampled_means
-from gahb.metrics.estimate import Estimate
-from gahb.metrics.noisy import estimates, unit_noise
+from gahb.metrics.curves import Estimate, estimates, interval, resampled_means, unit_noise
 
 __all__ = ["Divergence", "kl_gap"]
 
@@ -85,12 +80,6 @@ def kl_gap(
         Fixes the noise, which image i meets at every level in proportion.
     batch_size : int, optional
         Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If an argument is not as above, or a denoiser gives another shape or values that are not
-        finite.
 
     References
     ----------

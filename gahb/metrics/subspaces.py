@@ -1,7 +1,4 @@
-"""Which part of a denoising error lies within a subspace, such as the tangent space of a manifold.
-
-floor: 3
-"""
+"""Which part of a denoising error lies within a subspace, such as a tangent space."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.devices import in_double
-from gahb.metrics.noisy import estimates, unit_noise
+from gahb.metrics.curves import estimates, unit_noise
 from gahb.vectors import check_orthonormal
 
 __all__ = ["error_dimensions"]
@@ -51,12 +48,6 @@ def error_dimensions(
     -------
     tuple of Tensor
         Error within and outside of the subspace of each image, in dimensions, (n,) and (n,).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``bases`` are not orthonormal images of the size of ``x``, or ``f`` gives another shape
-        or values that are not finite.
 
     Examples
     --------

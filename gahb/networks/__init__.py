@@ -4,9 +4,7 @@
 that its authors released; ``receptive_field`` measures how far a network sees.
 """
 
-from gahb.networks.bfcnn import BFCNN
-from gahb.networks.receptive import receptive_field
+from gahb.networks.architectures import BFCNN, UNet, receptive_field
 from gahb.networks.released import from_released
-from gahb.networks.unet import UNet
 
 __all__ = ["BFCNN", "UNet", "from_released", "receptive_field"]

@@ -10,12 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from gahb.networks.bfcnn import BFCNN
-from gahb.networks.unet import UNet
+from gahb.networks.architectures import BFCNN, UNet
 
 __all__ = ["from_released"]
 
-# Our names of the tensors of a normalised convolution, by the released ones.
+
+# Our names of the tensors of a normalized convolution, by the released ones.
 NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv.weight"}
 
 
@@ -112,8 +112,8 @@ def bfcnn_key(key: str) -> str:
 def unet_key(key: str) -> str:
     """Our name of a weight of the released UNet.
 
-    A released block lists convolution, normalisation and ReLU one by one; ours groups them. Only
-    the first convolution (no normalisation behind it) and the last stand alone in both.
+    A released block lists convolution, normalization and ReLU one by one; ours groups them. Only
+    the first convolution (no normalization behind it) and the last stand alone in both.
     """
     if match := re.fullmatch(r"upsample\.(\d+)\.weight", key):
         return f"upsample.{match[1]}.weight"
@@ -131,7 +131,7 @@ def unet_key(key: str) -> str:
 
 
 def load_reshaped(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
-    """Load ``weights``, normalisation constants (1, C, 1, 1) of the released code as (C,)."""
+    """Load ``weights``, normalization constants (1, C, 1, 1) of the released code as (C,)."""
     expected = network.state_dict()
     if isinstance(network, BFCNN):
         # The last convolution's number depends on the depth, so it is renamed here.

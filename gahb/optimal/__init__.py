@@ -2,17 +2,10 @@
 
 They compute in double precision. Apple's GPUs have none: left on the CPU, they take images from
 such a GPU and give their estimates back to it.
-
-floor: 2
 """
 
-from gahb.optimal.disks import Disks
-from gahb.optimal.empirical import EmpiricalBayes
-from gahb.optimal.gaussian import Gaussian
-from gahb.optimal.mixture import GaussianMixture
-from gahb.optimal.oracle import OracleBasis
-from gahb.optimal.ray import Ray
-from gahb.optimal.sines import Sines
+from gahb.optimal.densities import EmpiricalBayes, Gaussian, GaussianMixture, OracleBasis
+from gahb.optimal.manifolds import Disks, Ray, Sines
 
 __all__ = [
     "Disks",

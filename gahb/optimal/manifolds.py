@@ -1,21 +1,123 @@
-"""Posterior means for smooth families of images: what is linear exactly, the rest by quadrature.
-
-floor: 2
-"""
+"""Posterior means of image classes of few parameters: linear parts exactly, others by grids."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images
 from gahb.denoiser import NonBlindDenoiser
 from gahb.devices import in_double
-from gahb.optimal.quadrature import box_of_mass, gauss_legendre
+from gahb.images.manifolds import (
+    AMPLITUDE,
+    AMPLITUDE_DEVIATION,
+    BRIGHTNESS,
+    BRIGHTNESS_DEVIATION,
+    CENTER,
+    GRAY_DEVIATION,
+    GRAYS,
+    RADIUS,
+    disk_masks,
+    ray_face,
+    sine_waves,
+)
 
-__all__ = ["ManifoldDenoiser"]
+__all__ = ["Disks", "ManifoldDenoiser", "Ray", "Sines", "box_of_mass", "gauss_legendre"]
+
+
+COARSE = 6
+"""Points along each side of the grids that search for the mass."""
+NEGLIGIBLE = -14.0
+"""Log density, relative to the highest found, of points that are left out."""
+RESOLVED = 4
+"""Spacings of a grid over which the mass extends when the search ends."""
+GRIDS = 60
+"""Grids after which a search ends in any case, such as for an image that holds NaN."""
+
+
+def gauss_legendre(low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tensor]:
+    """Nodes and log weights of Gauss-Legendre quadrature over a box.
+
+    Parameters
+    ----------
+    low, high : Tensor
+        Corners of the box, (q,). With q = 0 there is one node, which has no coordinates.
+    order : int
+        Nodes along each side.
+
+    Returns
+    -------
+    tuple of Tensor
+        Nodes (order^q, q), and the logarithms of their weights, which sum to 1, (order^q,).
+
+    Examples
+    --------
+    >>> nodes, log_weights = gauss_legendre(torch.zeros(1), torch.ones(1), order=5)
+    >>> (log_weights.exp() @ nodes**9).round(decimals=4)  # the mean of t^9 over [0, 1]
+    tensor([0.1000])
+    """
+    places, weights = (torch.from_numpy(a).to(low) for a in np.polynomial.legendre.leggauss(order))
+    nodes = grid(low, high, (places + 1) / 2)
+    # Each weight is the product of those of its coordinates.
+    logs = grid(torch.zeros_like(low), torch.ones_like(low), (weights / 2).log())
+    return nodes, logs.sum(1)
+
+
+def box_of_mass(
+    log_density: Callable[[Tensor], Tensor], low: Tensor, high: Tensor
+) -> tuple[Tensor, Tensor]:
+    """The smaller box around almost all of the mass of a density, by ever finer grids.
+
+    A box is searched on a coarse grid, and shrunk to the points where the density is not
+    negligible and their neighbors, again and again until the grid resolves the mass.
+
+    Parameters
+    ----------
+    log_density : callable
+        Unnormalized log density of points (n, q), (n,).
+    low, high : Tensor
+        Corners of a box outside of which there is no mass, (q,).
+
+    Returns
+    -------
+    tuple of Tensor
+        Corners of a box within it, (q,).
+
+    Examples
+    --------
+    >>> corners = torch.zeros(1, dtype=torch.float64), torch.ones(1, dtype=torch.float64)
+    >>> low, high = box_of_mass(lambda t: -1e8 * (t[:, 0] - 0.3) ** 2, *corners)
+    >>> bool((high - low < 1e-3) and low < 0.3 < high)
+    True
+    """
+    middles = (torch.arange(COARSE).to(low) + 0.5) / COARSE
+    for _ in range(GRIDS):
+        points, spacing = grid(low, high, middles), (high - low) / COARSE
+        logs = log_density(points)
+        counts = (logs > logs.max() + NEGLIGIBLE)[:, None]
+        first = points.where(counts, torch.inf).amin(0)
+        last = points.where(counts, -torch.inf).amax(0)
+        if (last - first > (RESOLVED - 0.5) * spacing).all():
+            break
+        low, high = torch.maximum(low, first - spacing), torch.minimum(high, last + spacing)
+    return torch.maximum(low, first - spacing / 2), torch.minimum(high, last + spacing / 2)
+
+
+def grid(low: Tensor, high: Tensor, shares: Tensor) -> Tensor:
+    """Points of a regular grid, (len(shares)^q, q), at these shares of each side of a box (q,)."""
+    points = low.new_zeros(1, 0)
+    for start, stop in zip(low, high, strict=True):
+        along = start + (stop - start) * shares
+        each = along.repeat(len(points))[:, None]
+        points = torch.cat([points.repeat_interleave(len(along), dim=0), each], dim=1)
+    return points
+
+
+# --- Posterior means for smooth families of images ---
 
 
 class Posterior(NamedTuple):
@@ -77,11 +179,6 @@ class ManifoldDenoiser(NonBlindDenoiser):
         it only :meth:`at` can be called.
     order : int, optional
         Nodes of the quadrature along each coordinate of the geometry.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``size`` or ``order`` is too small, or ``sigma`` not positive and finite.
     """
 
     ORDER: ClassVar[int]
@@ -157,3 +254,157 @@ class ManifoldDenoiser(NonBlindDenoiser):
         amplitudes = torch.einsum("mkl,ml->mk", covariances, pull)
         log_evidence = ((pull * amplitudes).sum(1) + covariances.logdet()) / 2
         return log_evidence, designs, products, amplitudes, covariances
+
+
+# --- The posterior mean for disks (Figure 5) ---
+
+
+CHUNK = 128  # masks at a time: what a processor's cache holds is made twice as fast
+
+
+class Disks(ManifoldDenoiser):
+    """Exact posterior mean for disks, the optimum that a network trained on them can reach.
+
+    Both gray levels are integrated in closed form, center and radius by quadrature over the
+    posterior's mass. At small noise it projects on the tangent space of the disks: its Jacobian
+    has five eigenvalues near 1, and its squared error is 5 sigma^2 (Figure 5).
+
+    At 32 x 32 pixels, more nodes move the estimate by less than a thousandth of its error for sigma
+    up to 0.3. At sigma = 1, where the posterior is broad and has several peaks, they move it by up
+    to 3%, which costs less than a thousandth in squared error; a larger ``order`` does better.
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side of the images, from 8.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+    order : int, optional
+        Nodes of the quadrature along each of three coordinates.
+
+    Examples
+    --------
+    >>> from gahb.images.manifolds import disk_images, disk_parameters
+    >>> x = disk_images(disk_parameters([0]), size=16)
+    >>> f = Disks(size=16, sigma=0.01)
+    >>> bool((f(x) - x).norm() < 0.005)
+    True
+    """
+
+    ORDER = 16
+
+    def __init__(
+        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
+    ) -> None:
+        super().__init__(size, sigma, order)
+        sides = torch.tensor([CENTER, CENTER, RADIUS], dtype=torch.float64)
+        self.register_buffer("low", sides[:, 0])
+        self.register_buffer("high", sides[:, 1])
+        self.register_buffer("prior", torch.tensor(GRAYS, dtype=torch.float64))
+        self.prior_deviation = GRAY_DEVIATION
+
+    def designs(self, geometry: Tensor) -> Tensor:
+        """Ground and disk, (m, 2, d), of centers and radii (m, 3)."""
+        designs = geometry.new_empty(len(geometry), 2, self.size**2)
+        for part, some in zip(designs.split(CHUNK), geometry.split(CHUNK), strict=True):
+            part[:, 1] = disk_masks(some, self.size).flatten(1)
+            part[:, 0] = 1 - part[:, 1]
+        return designs
+
+
+# --- The posterior mean for the multiples of one face (Figure 19) ---
+
+
+class Ray(ManifoldDenoiser):
+    """Exact posterior mean for the multiples s x of one face, whose factor s is Gaussian.
+
+    It is affine, in closed form: with v the variance of s,
+
+        f*(y) = (m + v <y - m x, x> / (v ||x||^2 + sigma^2)) x
+
+    for the mean m of s. At small noise it projects on the ray, with a squared error of sigma^2, so
+    that the PSNR curve is a line of slope 1 with intercept 10 log10(d) (Figure 19).
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side of the images, from 8; beyond 64 the face is magnified.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+
+    Examples
+    --------
+    >>> from gahb.images.manifolds import ray_images, ray_parameters
+    >>> x = ray_images(ray_parameters([0]), size=16)
+    >>> bool((Ray(size=16, sigma=0.01)(x) - x).norm() < 0.001)
+    True
+    """
+
+    face: Tensor
+
+    def __init__(self, size: int, sigma: float | Tensor | None = None) -> None:
+        super().__init__(size, sigma, order=1)
+        self.register_buffer("face", ray_face(size).flatten()[None, None])
+        self.register_buffer("prior", torch.tensor([BRIGHTNESS], dtype=torch.float64))
+        self.prior_deviation = BRIGHTNESS_DEVIATION
+
+    def designs(self, geometry: Tensor) -> Tensor:
+        """The face, (1, 1, d): there is one geometry, without coordinates (1, 0)."""
+        return self.face
+
+    def box(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """The corners of a space without dimensions."""
+        return y.new_zeros(0), y.new_zeros(0)
+
+
+# --- The posterior mean for sine waves of one frequency (Figure 20) ---
+
+
+class Sines(ManifoldDenoiser):
+    """Exact posterior mean for sine waves, whose phase and amplitude are unknown.
+
+    The amplitude is integrated in closed form, the phase by quadrature. At small noise it projects
+    on the tangent plane of the cone, with a squared error of 2 sigma^2 (Figure 20).
+
+    Parameters
+    ----------
+    size : int
+        Pixels a side of the images, from 8.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+    order : int, optional
+        Nodes of the quadrature over the phase.
+
+    Examples
+    --------
+    >>> from gahb.images.manifolds import sine_images, sine_parameters
+    >>> x = sine_images(sine_parameters([0]), size=16)
+    >>> f = Sines(size=16, sigma=0.01)
+    >>> bool((f(x) - x).norm() < 0.005)
+    True
+    """
+
+    ORDER = 32
+    waves: Tensor
+
+    def __init__(
+        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
+    ) -> None:
+        super().__init__(size, sigma, order)
+        self.register_buffer("waves", sine_waves(size).flatten(1))
+        self.register_buffer("prior", torch.tensor([AMPLITUDE], dtype=torch.float64))
+        self.prior_deviation = AMPLITUDE_DEVIATION
+
+    def designs(self, geometry: Tensor) -> Tensor:
+        """Waves of amplitude 1, (m, 1, d), of phases (m, 1)."""
+        shares = torch.cat([torch.ones_like(geometry), geometry.cos(), geometry.sin()], dim=1)
+        return (shares @ self.waves)[:, None]
+
+    def box(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """One period around the phase of the noisy image: its ends are where least mass is."""
+        _, sine, cosine = self.waves @ y
+        phase = torch.atan2(cosine, sine)[None]
+        return phase - torch.pi, phase + torch.pi

@@ -1,26 +1,275 @@
-"""Algorithm 1: images drawn by climbing the log density that a denoiser's residual implies.
-
-floor: 3
-"""
+"""Algorithm 1: draw images from the density that a denoiser implies."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count
+from gahb.checks import check_choice, check_count, check_number
 from gahb.devices import device_of, images_at_a_time, in_batches
+from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
-from gahb.sampling.noise import Noise
-from gahb.sampling.samples import Collector, Samples, State
-from gahb.sampling.steps import Steps
 
-__all__ = ["sample"]
+__all__ = [
+    "SCHEDULES",
+    "Collector",
+    "Noise",
+    "Samples",
+    "State",
+    "Steps",
+    "Trajectory",
+    "exact_steps",
+    "sample",
+]
+
+
+SCHEDULES = ("accelerated", "fixed")
+TINY = torch.finfo(torch.float32).tiny
+
+
+@dataclass(frozen=True)
+class Steps:
+    """Steps t = 1, 2, ... of Algorithm 1, from noise level ``sigma_0`` to ``sigma_end``."""
+
+    h: float
+    beta: float
+    sigma_0: float
+    sigma_end: float
+    schedule: str
+
+    def __post_init__(self) -> None:
+        check_number("h", self.h, low=TINY, high=1)
+        check_number("beta", self.beta, low=TINY, high=1)
+        check_number("sigma_0", self.sigma_0, low=TINY)
+        check_number("sigma_end", self.sigma_end, low=TINY, high=self.sigma_0)
+        check_choice("schedule", self.schedule, SCHEDULES)
+
+    def size(self, t: int) -> float:
+        """Step size h_t: h itself, or growing from h towards 1."""
+        if self.schedule == "fixed":
+            return self.h
+        return self.h * t / (1 + self.h * (t - 1))
+
+    def shrinkage(self, t: int) -> float:
+        """Noise level after step t over the one before, if the denoiser is exact."""
+        return 1 - self.beta * self.size(t)
+
+    def injected(self, t: int) -> float:
+        """Noise that step t adds, gamma_t, over the noise level before it."""
+        return math.sqrt(self.shrinkage(t) ** 2 - (1 - self.size(t)) ** 2)
+
+    @property
+    def bound(self) -> float:
+        """Noise level beyond which an image has diverged.
+
+        No estimate in [0, 1] of an image of the starting noise is as far from it as this.
+        """
+        return 2 * max(self.sigma_0, 1.0)
+
+    def exact(self) -> int:
+        """Number of steps until the noise level falls below ``sigma_end``, if f is exact."""
+        sigma, t = self.sigma_0, 0
+        while sigma >= self.sigma_end:
+            t += 1
+            sigma *= self.shrinkage(t)
+        return t
+
+
+def exact_steps(
+    h: float = 0.01,
+    beta: float = 0.1,
+    sigma_0: float = 1.0,
+    sigma_end: float = 0.05,
+    schedule: str = "accelerated",
+) -> int:
+    """Number of steps that Algorithm 1 takes with an exact denoiser.
+
+    Each step t then multiplies the noise level by 1 - beta h_t.
+
+    Examples
+    --------
+    >>> exact_steps(), exact_steps(schedule="fixed")
+    (97, 2995)
+    """
+    return Steps(h, beta, sigma_0, sigma_end, schedule).exact()
+
+
+# --- Noise of an image that depends on the seed, the image's number and the step alone ---
+
+
+class Noise:
+    """Unit noise for a batch of images, each from a stream of random numbers of its own.
+
+    Two denoisers thus meet the same noise, whatever the batch, the order in which its images
+    finish, and the device.
+
+    Examples
+    --------
+    >>> five, last = Noise(0, range(5), (1, 8, 8)), Noise(0, range(4, 5), (1, 8, 8))
+    >>> torch.equal(five.draw([0, 4])[1:], last.draw([4]))
+    True
+    """
+
+    def __init__(self, seed: int, images: range, shape: tuple[int, ...]) -> None:
+        check_count("seed", seed, minimum=0)
+        self.streams = {i: random_numbers(np.random.SeedSequence([seed, i])) for i in images}
+        self.shape = shape
+
+    def draw(self, which: list[int]) -> Tensor:
+        """Next noise of the images ``which``, (len(which), C, H, W) in float32 on the CPU."""
+        drawn = np.stack([self.streams[i].standard_normal(self.shape) for i in which])
+        return torch.from_numpy(drawn).float()
+
+
+# --- What a run of the sampler gives ---
+
+
+NAMED_AT_MOST = 10
+
+
+@dataclass(frozen=True, eq=False)
+class State:
+    """The m images that are under way after t steps.
+
+    ``which`` are their numbers (m,), ``noisy`` is x_t and ``denoised`` f(x_t), both (m, C, H, W),
+    and ``sigma`` is the noise level ||f(x_t) - x_t|| / sqrt(d) of each, (m,).
+    """
+
+    t: int
+    which: Tensor
+    noisy: Tensor
+    denoised: Tensor
+    sigma: Tensor
+
+    def only(self, chosen: Tensor) -> State:
+        """The images for which ``chosen``, (m,) bool, is true."""
+        which = self.which[chosen.cpu()]
+        return State(self.t, which, self.noisy[chosen], self.denoised[chosen], self.sigma[chosen])
+
+
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Images on their way, at k chosen steps; one that had finished before stays as it ended.
+
+    Attributes
+    ----------
+    steps : Tensor
+        The steps, (k,).
+    noisy, denoised : Tensor
+        x_t, and what the denoiser makes of it in one shot, f(x_t), (n, k, C, H, W).
+    sigma : Tensor
+        Noise level of x_t, (n, k).
+    """
+
+    steps: Tensor
+    noisy: Tensor
+    denoised: Tensor
+    sigma: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Samples:
+    """Images drawn with a denoiser, on the CPU.
+
+    Attributes
+    ----------
+    images : Tensor
+        Denoised images f(x_t) at the end, (n, C, H, W); not clipped to [0, 1].
+    steps : Tensor
+        Number of steps t that each image took, (n,).
+    sigma : Tensor
+        Noise level of each image after 0, 1, 2, ... steps, (n, 1 + max(steps)); NaN after its end.
+    trajectory : Trajectory or None
+        Images on their way, if any were to be kept.
+    """
+
+    images: Tensor
+    steps: Tensor
+    sigma: Tensor
+    trajectory: Trajectory | None
+
+
+class Collector:
+    """Gathers the states of images until all have finished."""
+
+    def __init__(self, n: int, shape: tuple[int, ...], keep: Iterable[int]) -> None:
+        chosen = list(keep)
+        for step in chosen:
+            check_count("keep", step, minimum=0)
+        self.keep = torch.tensor(chosen, dtype=torch.long)
+        self.images = torch.empty(n, *shape)
+        self.steps = torch.full((n,), -1)
+        self.sigma: list[Tensor] = []
+        self.noisy, self.denoised = torch.empty(2, n, len(chosen), *shape)
+        self.kept_sigma = torch.empty(n, len(chosen))
+
+    def add(self, state: State, sigma_end: float) -> None:
+        """Note a state; images whose noise level is below ``sigma_end`` have finished."""
+        if state.t == len(self.sigma):
+            self.sigma.append(torch.full((len(self.images),), torch.nan))
+        self.sigma[state.t][state.which] = _on_cpu(state.sigma)
+        self._keep(state, self.keep == state.t)
+        finished = state.only(state.sigma < sigma_end)
+        if len(finished.which):
+            self.images[finished.which] = _on_cpu(finished.denoised)
+            self.steps[finished.which] = state.t
+            self._keep(finished, self.keep > state.t)
+
+    def _keep(self, state: State, columns: Tensor) -> None:
+        if columns.any():
+            there = state.which[:, None], columns.nonzero().T
+            self.noisy[there] = _on_cpu(state.noisy)[:, None]
+            self.denoised[there] = _on_cpu(state.denoised)[:, None]
+            self.kept_sigma[there] = _on_cpu(state.sigma)[:, None]
+
+    def require(self, which: Tensor, steps: Steps) -> None:
+        """Raise RuntimeError, naming them, unless the images ``which`` have all finished."""
+        failed = which[self.steps[which] < 0]
+        if not len(failed):
+            return
+        last = torch.stack(self.sigma).T[failed]
+        went_on = (last <= steps.bound).sum(1) == len(self.sigma)
+        slow, diverged = failed[went_on], failed[~went_on]
+        problems = []
+        if len(diverged):
+            problems.append(
+                f"f: {_named(diverged)} diverged: their noise level is not finite, or above "
+                f"{steps.bound:g}"
+            )
+        if len(slow):
+            problems.append(
+                f"max_steps: {_named(slow)} did not fall below sigma_end = {steps.sigma_end:g} "
+                f"in {len(self.sigma) - 1} steps"
+            )
+        raise RuntimeError("; ".join(problems))
+
+    def samples(self) -> Samples:
+        """All that was gathered."""
+        trajectory = None
+        if len(self.keep):
+            trajectory = Trajectory(self.keep, self.noisy, self.denoised, self.kept_sigma)
+        return Samples(self.images, self.steps, torch.stack(self.sigma, dim=1), trajectory)
+
+
+def _on_cpu(x: Tensor) -> Tensor:
+    return x.to("cpu", torch.float32)
+
+
+def _named(which: Tensor) -> str:
+    listed = ", ".join(str(i) for i in which[:NAMED_AT_MOST].tolist())
+    rest = len(which) - NAMED_AT_MOST
+    return f"images {listed}" + (f" and {rest} others" if rest > 0 else "")
+
+
+# --- Algorithm 1 ---
+
 
 PATIENCE = 3  # times the steps of an exact denoiser, before an image is given up
 

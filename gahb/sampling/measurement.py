@@ -1,7 +1,4 @@
-"""Linear measurements of images, on which sampling can be conditioned.
-
-floor: 3
-"""
+"""Linear measurements of images, on which sampling can be conditioned."""
 
 from __future__ import annotations
 
@@ -34,7 +31,7 @@ class Measurement:
 
     Examples
     --------
-    The mean of an image, known to be that of a grey one:
+    The mean of an image, known to be that of a gray one:
 
     >>> d = 16 * 16
     >>> mean = Measurement(
@@ -61,13 +58,7 @@ class Measurement:
         return replace(self, values=self.values[which.to(self.values.device)])
 
     def of(self, n: int, like: Tensor) -> Measurement:
-        """The same on the device and of the dtype of an image, checked to suit n like it.
-
-        Raises
-        ------
-        ValueError
-            If there are neither 1 nor n measurements, or M does not have orthonormal columns.
-        """
+        """The same on the device and of the dtype of an image, checked to suit n like it."""
         if len(self.values) not in (1, n):
             raise ValueError(f"measurement: {len(self.values)} of them; accepted: 1, or n = {n}")
         moved = replace(self, values=self.values.to(like))
@@ -99,11 +90,6 @@ def inpainting(x: Tensor, mask: Tensor) -> Measurement:
         Images, (n, C, H, W), right where they are seen.
     mask : Tensor
         Which pixels are seen, bool (H, W) or (C, H, W).
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is no batch of images, or ``mask`` no such tensor or nowhere true.
 
     Examples
     --------
@@ -148,11 +134,6 @@ def super_resolution(x: Tensor, factor: int) -> Measurement:
     factor : int
         Pixels a side of a block.
 
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is no such batch, or ``factor`` not a whole number of at least 1.
-
     Examples
     --------
     >>> super_resolution(torch.rand(1, 1, 8, 8), factor=4).values.shape
@@ -184,11 +165,6 @@ def random_projection(x: Tensor, m: int, seed: int = 0) -> Measurement:
         Number of inner products, at most C H W.
     seed : int
         Fixes the random images.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If ``x`` is no batch of images, or ``m`` or ``seed`` out of range.
 
     Examples
     --------

@@ -1,7 +1,4 @@
-"""Training denoisers: recipes, batches, optimisers, the loop, and the record that it leaves.
-
-floor: 3
-"""
+"""Training denoisers: recipes, batches, optimizers, the loop, and the record that it leaves."""
 
 from gahb.training.loop import train
 from gahb.training.recipe import Recipe

@@ -1,10 +1,16 @@
-"""The one training loop, for a CPU, a GPU, or several processes."""
+"""The training loop: batches, updates, what is measured on the way.
+
+All is drawn from the seed and the number of the update alone, so that a training can stop after
+any update and go on as if it had not, and so that several processes draw the same batch and take
+a share each.
+"""
 
 from __future__ import annotations
 
 import math
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +22,9 @@ from tqdm.auto import tqdm
 
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision
+from gahb.metrics import psnr_curve
 from gahb.settings import quiet, written_whole
-from gahb.training.batches import Batches
-from gahb.training.monitor import (
-    FINAL_IMAGES,
-    SNAPSHOT_IMAGES,
-    Window,
-    measured,
-    snapshot_updates,
-)
-from gahb.training.optimisers import Optimiser
+from gahb.training.optimizer import Optimizer
 from gahb.training.recipe import Recipe
 from gahb.training.record import (
     CHECKPOINT,
@@ -41,7 +40,131 @@ from gahb.training.record import (
     write_snapshot,
 )
 
-__all__ = ["train"]
+__all__ = [
+    "FINAL_IMAGES",
+    "INPUT_PSNR",
+    "SNAPSHOT_IMAGES",
+    "Batches",
+    "Window",
+    "measured",
+    "snapshot_updates",
+    "train",
+]
+
+
+class Batches:
+    """The batches of one training, by the number of the update.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        Gives the size of a batch, the noise law and the seed.
+    images : Tensor
+        All training images, (n, C, H, W) uint8, on the device of the training.
+    rank, processes : int
+        This process's number, and how many share each batch.
+    """
+
+    def __init__(self, recipe: Recipe, images: Tensor, rank: int = 0, processes: int = 1) -> None:
+        if recipe.batch % processes:
+            raise ValueError(
+                f"batch: {recipe.batch} images cannot be shared by {processes} processes"
+            )
+        self.recipe, self.images = recipe, images
+        self.share = slice(rank, None, processes)
+        self.generator = torch.Generator(images.device)
+
+    def __call__(self, update: int) -> tuple[Tensor, Tensor, Tensor]:
+        """Clean images x, noise z and noise levels sigma of one update; y = x + z.
+
+        Shapes (b, C, H, W), (b, C, H, W), (b, 1, 1, 1), for this process's share b of the batch.
+        """
+        recipe, device = self.recipe, self.images.device
+        self.generator.manual_seed(stream(recipe.seed, update))
+        sigma = self.noise_levels()[self.share].view(-1, 1, 1, 1)
+        shape = (recipe.batch, *self.images.shape[1:])
+        z = torch.randn(shape, generator=self.generator, device=device)[self.share] * sigma
+        chosen = image_order(recipe.seed, len(self.images), update, recipe.batch)[self.share]
+        # A copy to a GPU that nobody waits for: the numbers are few, and read only there.
+        x = self.images[chosen.to(device, non_blocking=True)].float() / 255
+        return x, z, sigma
+
+    def noise_levels(self) -> Tensor:
+        """Noise levels of a whole batch, (batch,): one in each of ``batch`` equal strata of u."""
+        n, device = self.recipe.batch, self.images.device
+        strata = torch.randperm(n, generator=self.generator, device=device)
+        u = (strata + torch.rand(n, generator=self.generator, device=device)) / n
+        return u**2 if self.recipe.noise == "u^2" else u
+
+
+def image_order(seed: int, n: int, update: int, batch: int) -> Tensor:
+    """Indices of the images of one update, (batch,): every image comes once in each epoch."""
+    position = torch.arange(update * batch, (update + 1) * batch)
+    epochs = range(int(position[0]) // n, int(position[-1]) // n + 1)
+    order = torch.cat([epoch_order(seed, n, epoch) for epoch in epochs])
+    return order[position - epochs[0] * n]
+
+
+@lru_cache(maxsize=64)
+def epoch_order(seed: int, n: int, epoch: int) -> Tensor:
+    """Random order of the n images in one epoch."""
+    # Negative numbers keep the epochs' streams apart from the updates'.
+    generator = torch.Generator().manual_seed(stream(seed, -1 - epoch))
+    return torch.randperm(n, generator=generator)
+
+
+def stream(seed: int, number: int) -> int:
+    """Seed of one of the many independent streams of a training: a mix of its two numbers."""
+    mixed = (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**64
+    mixed = ((mixed ^ (mixed >> 31)) * 0x94D049BB133111EB) % 2**64
+    return (mixed ^ (mixed >> 29)) % 2**63
+
+
+# --- What is measured while a training runs, and at its end ---
+
+
+INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which every training is measured
+SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
+
+
+class Window:
+    """Means of loss and PSNR over some updates, summed on the device: no wait at each update."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.sums, self.count = torch.zeros(2, device=device), 0
+
+    def add(self, loss: Tensor, output_psnr: Tensor) -> None:
+        """Count one update."""
+        self.sums += torch.stack([loss, output_psnr])
+        self.count += 1
+
+    def take(self) -> Tensor:
+        """Means since the last call, (2,)."""
+        means = self.sums / self.count
+        self.sums.zero_()
+        self.count = 0
+        return means
+
+
+def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
+    """Output PSNR in dB on up to ``n`` uint8 training and test images each, at all noise levels."""
+    f = Denoiser(network)
+    curves = {
+        name: psnr_curve(f, among[:n].float() / 255, INPUT_PSNR).output_psnr.tolist()
+        for name, among in (("train", train), ("test", test))
+    }
+    rounded = {name: [round(value, 4) for value in curve] for name, curve in curves.items()}
+    return {"input_psnr": [float(p) for p in INPUT_PSNR], **rounded}
+
+
+def snapshot_updates(updates: int) -> set[int]:
+    """Updates after which the PSNR is logged: half-octaves from 16, and the last."""
+    octaves = (round(16 * 2 ** (k / 2)) for k in range(60))
+    return {u for u in octaves if u < updates} | {updates}
+
+
+# --- The one training loop, for a CPU, a GPU, or several processes ---
+
 
 LOG_EVERY = 10  # updates
 CHECKPOINT_EVERY = 50  # updates
@@ -58,7 +181,7 @@ def train(
 ) -> Denoiser:
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
-    Minimises the mean squared error of equation 4, written on the residual: the network is to
+    Minimizes the mean squared error of equation 4, written on the residual: the network is to
     give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
     go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
 
@@ -90,7 +213,7 @@ def train(
     Examples
     --------
     >>> import tempfile
-    >>> from gahb import recipes
+    >>> from gahb.book import recipes
     >>> recipe = recipes.get("faces-unet-n10-s1", edition="smoke").but(images="leaves", updates=3)
     >>> f = train(recipe, tempfile.mkdtemp())
     >>> f(torch.rand(1, 1, 16, 16)).shape
@@ -114,7 +237,7 @@ def train(
 
 
 class Training:
-    """The state of one training: network, optimiser, number of the next update, and log."""
+    """The state of one training: network, optimizer, number of the next update, and log."""
 
     def __init__(self, recipe: Recipe, folder: Path, keep_snapshots: bool = False) -> None:
         self.recipe, self.folder, self.keep_snapshots = recipe, folder, keep_snapshots
@@ -133,7 +256,7 @@ class Training:
             network = recipe.build().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.optimiser = Optimiser(recipe, self.network)
+        self.optimizer = Optimizer(recipe, self.network)
         self.update, self.seconds, self.saved = 0, 0.0, -math.inf
         self.log: list[dict[str, Any]] = []
         if checkpoint := read_checkpoint(folder, recipe):
@@ -178,7 +301,7 @@ class Training:
             error = (residual - z).square().mean(dim=(1, 2, 3))
             loss = self.recipe.loss(error, sigma.flatten())
             self.accelerator.backward(loss)
-        self.optimiser.step(self.update)
+        self.optimizer.step(self.update)
         return loss.detach(), -10 * error.detach().log10().mean()
 
     def record_window(self, window: Window) -> dict[str, float]:
@@ -219,7 +342,7 @@ class Training:
             "update": self.update,
             "seconds": self.seconds,
             "network": self.network.state_dict(),
-            "optimiser": self.optimiser.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
             "log": self.log,
         }
         with written_whole(self.folder / CHECKPOINT) as temporary:
@@ -229,7 +352,7 @@ class Training:
         """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
         require_same_images(self.recipe, checkpoint, self.folder / CHECKPOINT)
         self.network.load_state_dict(checkpoint["network"])
-        self.optimiser.load_state_dict(checkpoint["optimiser"])
+        self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
         self.log = checkpoint["log"]
 

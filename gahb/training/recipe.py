@@ -16,15 +16,17 @@ from gahb.checks import check_choice, check_count, check_number
 from gahb.networks import BFCNN, UNet
 from gahb.settings import EDITIONS
 
-__all__ = ["NOISE_LAWS", "OPTIMISERS", "WEIGHTS", "Recipe"]
+__all__ = ["NOISE_LAWS", "OPTIMIZERS", "WEIGHTS", "Recipe"]
 
 NETWORKS = ("unet", "bfcnn")
 NOISE_LAWS = ("u^2", "u")
 WEIGHTS = ("none", "1/(sigma + 0.01)")
-OPTIMISERS = ("muon", "adam", "muon-1")
+OPTIMIZERS = ("muon", "adam", "muon-1")
 SCHEDULES = ("cosine", "halving", "constant")
 LABELS = ("name", "edition")  # the only fields that do not change what a training gives
-HASHED_DEFAULTS = {"optimiser": "muon-1"}  # of the first edition, where they have changed since
+# Names and defaults that have changed since the first edition: hashes keep those that it had.
+HASHED_NAMES = {"optimizer": "optimiser"}
+HASHED_DEFAULTS = {"optimizer": "muon-1"}
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 
 
@@ -44,12 +46,12 @@ class Recipe:
         ``unet`` of ``depth`` blocks, or ``bfcnn`` of ``depth`` layers; channels of a layer.
     updates, batch : int
         Number of updates of the weights, and of images behind each (over all processes).
-    optimiser : str
+    optimizer : str
         ``muon``: orthogonalized momentum on the convolutions, each step a fraction ``step`` of
         the weight's norm, which stays constant, and Adam on the rest; ``adam``: Adam on all;
         ``muon-1``: that of the first edition, whose norms grew: its trainings can be loaded.
     learning_rate, step : float
-        Of Adam; of the orthogonalised momentum.
+        Of Adam; of the orthogonalized momentum.
     schedule : str
         ``cosine`` to zero; ``halving``: halved after every tenth of the updates; ``constant``
         after a short warm-up.
@@ -64,14 +66,9 @@ class Recipe:
     path : str, optional
         Folder or .zip file of the user's own images, for the classes that read them.
 
-    Raises
-    ------
-    ValueError, TypeError
-        One line that names the field, its value, and what is accepted.
-
     Examples
     --------
-    >>> from gahb import recipes
+    >>> from gahb.book import recipes
     >>> recipe = recipes.get("faces-unet-n10000-s1", edition="laptop")
     >>> recipe.n, recipe.subset
     (10000, 'S1')
@@ -90,7 +87,7 @@ class Recipe:
     width: int
     updates: int
     batch: int
-    optimiser: str = "muon"
+    optimizer: str = "muon"
     learning_rate: float = 3e-3
     step: float = 0.02
     schedule: str = "cosine"
@@ -107,7 +104,7 @@ class Recipe:
             )
         check_choice("edition", self.edition, EDITIONS)
         check_choice("network", self.network, NETWORKS)
-        check_choice("optimiser", self.optimiser, OPTIMISERS)
+        check_choice("optimizer", self.optimizer, OPTIMIZERS)
         check_choice("schedule", self.schedule, SCHEDULES)
         check_choice("noise", self.noise, NOISE_LAWS)
         check_choice("weight", self.weight, WEIGHTS)
@@ -125,7 +122,7 @@ class Recipe:
         field without changing the digest of what was trained before.
         """
         content = {
-            f.name: value
+            HASHED_NAMES.get(f.name, f.name): value
             for f in fields(self)
             if f.name not in LABELS
             and (value := getattr(self, f.name)) != HASHED_DEFAULTS.get(f.name, f.default)

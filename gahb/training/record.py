@@ -88,7 +88,7 @@ def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tupl
 
     Examples
     --------
-    >>> from gahb import recipes
+    >>> from gahb.book import recipes
     >>> list(snapshots(recipes.get("faces-unet-n10-s1", edition="laptop")))  # none were kept
     []
     """
@@ -98,13 +98,7 @@ def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tupl
 
 
 def forget(folder: Path) -> None:
-    """Remove the checkpoint and the snapshots of a training, so that it starts anew.
-
-    Raises
-    ------
-    ValueError
-        If the folder holds what no training writes.
-    """
+    """Remove the checkpoint and the snapshots of a training, so that it starts anew."""
     if not folder.is_dir():
         return
     written = {WEIGHTS, LOG, MANIFEST, CHECKPOINT, SNAPSHOTS}
@@ -154,13 +148,7 @@ class History:
 
 
 def history(folder: Path | str, input_psnr: float = 20.0) -> History:
-    """What the snapshots of a training tell about one noise level, given as input PSNR in dB.
-
-    Raises
-    ------
-    ValueError
-        If the snapshots were not taken at that noise level.
-    """
+    """What the snapshots of a training tell about one noise level, given as input PSNR in dB."""
     lines = {
         line["update"]: line["snapshot"] for line in read_log(Path(folder)) if "snapshot" in line
     }
@@ -175,13 +163,7 @@ def history(folder: Path | str, input_psnr: float = 20.0) -> History:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Manifest of a finished training, or None where there is none.
-
-    Raises
-    ------
-    ValueError
-        If the file is there but is not a manifest.
-    """
+    """Manifest of a finished training, or None where there is none."""
     try:
         content = json.loads((folder / MANIFEST).read_text())
     except FileNotFoundError:

@@ -30,7 +30,7 @@ from opening import repository  # noqa: E402
 
 PYTHON = ROOT / ".venv-colab" / "bin" / "python"
 SECONDS_PER_CELL = 900
-COLOUR = re.compile(r"\x1b\[[\d;]*m")
+COLOR = re.compile(r"\x1b\[[\d;]*m")
 STARTUP = "import google.colab"  # Colab's kernel has it imported before the first cell
 NOT_OF_COLAB = ("GAHB_", "JUPYTER", "PYTHON", "VIRTUAL_ENV", "MPLBACKEND")
 
@@ -106,7 +106,7 @@ def outcome(chapter: Path, home: Path, colab: dict[str, str]) -> str | None:
         pip("check")
     # A cell that fails or takes too long; a kernel that dies; a notebook that is not committed.
     except (CellControlSignal, RuntimeError, subprocess.CalledProcessError) as error:
-        return COLOUR.sub("", str(error))
+        return COLOR.sub("", str(error))
     after = installed()
     if replaced := {name: after.get(name) for name in colab if after.get(name) != colab[name]}:
         return f"replaced what Colab has: {replaced}"

@@ -1,0 +1,160 @@
+"""Widgets for the pages of the book, where no kernel answers."""
+
+from __future__ import annotations
+
+from base64 import b64encode
+from collections.abc import Callable, Sequence
+from html import escape
+from io import BytesIO
+from typing import Any
+
+import ipywidgets
+import matplotlib.pyplot as plt
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from PIL import Image
+
+from gahb.checks import check_count
+
+__all__ = ["stepper"]
+
+
+MOST_FRAMES = 20
+MOST_BYTES = 1_000_000  # of all frames: they become a part of the page
+COLORS = 256  # more than a figure of grays and a few colors needs, at half the bytes
+PIXELS_PER_INCH = 100  # of the page, where a figure that fills it is 7 inches wide
+
+
+def stepper(
+    draw: Callable[[int], Axes | Figure],
+    labels: Sequence[str],
+    name: str = "",
+    *,
+    interval: int = 500,
+) -> ipywidgets.VBox:
+    """Pictures to step through or to play, one label for each.
+
+    All of them are drawn at once and tied together in the browser: the widget lives in a page
+    without a kernel. Only where ipywidgets is older than version 8, as on Colab, it needs one.
+
+    Parameters
+    ----------
+    draw : callable
+        Draws frame i = 0, 1, ... as a new figure, and gives that or its axes; it is closed
+        afterwards. All figures are of one size.
+    labels : list or tuple of str
+        Label of each frame, seen with it: 2 to 20.
+    name : str
+        What the labels are values of, such as "noise level".
+    interval : int
+        Milliseconds a frame when played.
+
+    Returns
+    -------
+    ipywidgets.VBox
+        Buttons to play, a slider that shows the label, and the picture.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from gahb.book.figures import image_grid
+    >>> x, z = torch.rand(1, 1, 8, 8), torch.randn(1, 1, 8, 8)
+    >>> levels = [1.0, 0.5, 0.1]
+    >>> labels = [f"σ = {sigma}" for sigma in levels]
+    >>> widget = stepper(lambda i: image_grid({"noisy": x + levels[i] * z}), labels)
+    >>> controls, picture = widget.children
+    >>> controls.children[1].options
+    (('σ = 1.0', 0), ('σ = 0.5', 1), ('σ = 0.1', 2))
+    """
+    labels = _checked_labels(labels)
+    check_count("interval", interval)
+    frames, (width, height) = _drawn(draw, labels)
+    pictures = [_picture(*frame, width) for frame in zip(frames, labels, strict=True)]
+    play = ipywidgets.Play(max=len(labels) - 1, interval=interval)
+    slider = ipywidgets.SelectionSlider(
+        options=[(label, i) for i, label in enumerate(labels)],
+        description=name,
+        style={"description_width": "initial"},
+        layout={"flex": "1 1 16rem", "width": "auto"},
+    )
+    if hasattr(ipywidgets, "Stack"):
+        picture = _tied_in_the_browser(play, slider, pictures)
+        # While one frame replaces another there is none: the page below must not jump.
+        picture.layout.min_height = f"min({height:g}px, {100 * height / width:.0f}vw)"
+    else:
+        picture = _tied_by_the_kernel(play, slider, pictures)
+    spread = {"flex_flow": "row wrap", "grid_gap": "0 1rem"}
+    controls = ipywidgets.HBox([play, slider], layout=spread)
+    return ipywidgets.VBox([controls, picture])
+
+
+def _checked_labels(labels: Any) -> list[str]:
+    accepted = f"2 to {MOST_FRAMES} texts"
+    listed = isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels)
+    if not listed:
+        raise TypeError(f"labels: {labels!r} are not {accepted}")
+    if not 2 <= len(labels) <= MOST_FRAMES:
+        raise ValueError(f"labels: {len(labels)} texts; accepted: {accepted}")
+    return list(labels)
+
+
+def _drawn(
+    draw: Callable[[int], Axes | Figure], labels: list[str]
+) -> tuple[list[bytes], tuple[float, float]]:
+    """Frames as PNG, and their common width and height in pixels of the page."""
+    frames, sizes = [], set()
+    for i, label in enumerate(labels):
+        figure = _figure(draw(i), label)
+        width, height = figure.get_size_inches() * PIXELS_PER_INCH
+        sizes.add((float(width), float(height)))
+        frames.append(_small_png(figure))
+        plt.close(figure)
+    if len(sizes) > 1:
+        raise ValueError(f"draw: figures of {sorted(sizes)} pixels; accepted: one size for all")
+    if (total := sum(map(len, frames))) > MOST_BYTES:
+        given, accepted = f"{total / 1e6:.1f} MB", f"{MOST_BYTES / 1e6:g} MB"
+        raise ValueError(f"draw: {len(frames)} frames of {given} in all; accepted: {accepted}")
+    return frames, sizes.pop()
+
+
+def _figure(drawn: Any, label: str) -> Figure:
+    if isinstance(drawn, Figure):
+        return drawn
+    if isinstance(drawn, Axes) and isinstance(drawn.figure, Figure):
+        return drawn.figure
+    given = type(drawn).__name__
+    raise TypeError(f"draw: gives {given} for {label!r}; accepted: axes, or a figure")
+
+
+def _small_png(figure: Figure) -> bytes:
+    drawn, small = BytesIO(), BytesIO()
+    figure.savefig(drawn, format="png")
+    Image.open(drawn).convert("RGB").quantize(COLORS).save(small, format="png", optimize=True)
+    return small.getvalue()
+
+
+def _picture(png: bytes, label: str, width: float) -> str:
+    """An image in HTML: the Image of ipywidgets has no text for those who cannot see it."""
+    source = f"data:image/png;base64,{b64encode(png).decode()}"
+    style = f"width: {width:g}px; max-width: 100%; height: auto"
+    return f'<img src="{source}" alt="{escape(label)}" style="{style}">'
+
+
+def _tied_in_the_browser(
+    play: ipywidgets.Play, slider: ipywidgets.SelectionSlider, pictures: list[str]
+) -> ipywidgets.Stack:
+    stack = ipywidgets.Stack([ipywidgets.HTML(picture) for picture in pictures], selected_index=0)
+    ipywidgets.jslink((play, "value"), (slider, "index"))
+    ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
+    play.tooltip, slider.tooltip = "Play or pause, stop, repeat", "Drag, or press the arrow keys"
+    return stack
+
+
+def _tied_by_the_kernel(
+    play: ipywidgets.Play, slider: ipywidgets.SelectionSlider, pictures: list[str]
+) -> ipywidgets.HTML:
+    """One picture that is swapped: before version 8, widgets cannot be stacked."""
+    shown = ipywidgets.HTML(pictures[0])
+    slider.observe(lambda change: setattr(shown, "value", pictures[change["new"]]), "index")
+    ipywidgets.link((play, "value"), (slider, "index"))
+    return shown

@@ -1,0 +1,492 @@
+"""Posterior means of densities in closed form, and the oracle that shrinks in a basis."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any, Self, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from gahb.checks import check_count, check_finite, check_float, check_images, check_number
+from gahb.denoiser import NonBlindDenoiser
+from gahb.devices import in_double
+from gahb.images.store import random_numbers
+from gahb.vectors import check_batch, check_orthonormal, rows
+
+__all__ = ["EmpiricalBayes", "Gaussian", "GaussianMixture", "Oracle", "OracleBasis"]
+
+
+SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
+
+
+class Gaussian(NonBlindDenoiser):
+    """Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
+
+    With eigenvalues c_k and eigenvectors e_k of the covariance, the optimal denoiser of equation 8
+    is the Wiener filter [1]_,
+
+        f*(y) = m + sum_k lambda_k <y - m, e_k> e_k,   lambda_k = c_k / (c_k + sigma^2):
+
+    its basis and its shrinkage factors are the same for every image. For any other density of
+    that mean and covariance it is the best affine denoiser. All is computed in float64, and every
+    result is differentiable in ``y``.
+
+    Parameters
+    ----------
+    mean : Tensor
+        Mean image m, (C, H, W). A vector of length d is the image (1, 1, d).
+    covariance : Tensor
+        Covariance C of the flattened images, (d, d), symmetric and without negative eigenvalues;
+        those of zero are accepted.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` and :meth:`draw` can be called.
+
+    References
+    ----------
+    .. [1] N. Wiener. Extrapolation, interpolation, and smoothing of stationary time series.
+       MIT Press, 1949.
+
+    Examples
+    --------
+    >>> f = Gaussian(torch.zeros(1, 1, 2), torch.diag(torch.tensor([1.0, 0.0])))
+    >>> f.at(1.0)(torch.ones(1, 1, 1, 2))
+    tensor([[[[0.5000, 0.0000]]]])
+    """
+
+    mean: Tensor
+    variances: Tensor
+    basis: Tensor
+
+    def __init__(
+        self, mean: Tensor, covariance: Tensor, sigma: float | Tensor | None = None
+    ) -> None:
+        super().__init__(sigma)
+        _check_mean(mean)
+        _check_covariance(covariance, mean.numel())
+        variances, basis = torch.linalg.eigh(in_double(covariance))
+        if variances[0] < -SYMMETRY * variances[-1].abs():
+            lowest = f"an eigenvalue of {float(variances[0]):.3g}"
+            raise ValueError(f"covariance: has {lowest}; accepted: none below 0")
+        self.register_buffer("mean", in_double(mean))
+        # Rounding alone leaves variances that are no information, yet may exceed sigma^2.
+        rounding = len(basis) * torch.finfo(torch.float64).eps * variances[-1]
+        self.register_buffer("variances", variances.where(variances > rounding, 0))
+        self.register_buffer("basis", basis)
+
+    @classmethod
+    def of(cls, x: Tensor, sigma: float | Tensor | None = None) -> Self:
+        """Gaussian with the mean and the covariance of images, the best affine denoiser of them.
+
+        Parameters
+        ----------
+        x : Tensor
+            Images in [0, 1], (n, C, H, W), or uint8 in 0 ... 255. Fewer of them than pixels leave
+            directions without variance, in which all is taken for noise.
+        sigma : float or Tensor, optional
+            As for the class.
+
+        Examples
+        --------
+        >>> f = Gaussian.of(torch.rand(1000, 1, 4, 4), sigma=0.1)
+        >>> f(torch.rand(2, 1, 4, 4)).shape
+        torch.Size([2, 1, 4, 4])
+        """
+        check_batch("x", x)
+        vectors = rows("x", x, centered=False)
+        mean = vectors.mean(0)
+        vectors -= mean
+        return cls(mean.view(x.shape[1:]), vectors.T @ vectors / len(x), sigma)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
+        coefficients, noise = self._observed(y)
+        shrunk = coefficients * (self.variances / (self.variances + noise))
+        return ((shrunk @ self.basis.T).view(y.shape) + self.mean).to(y)
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """Log density log p_sigma(y) of noisy images (n, C, H, W), which is N(m, C + sigma^2 Id).
+
+        Returns
+        -------
+        Tensor
+            (n,) in float64, in nats.
+        """
+        coefficients, noise = self._observed(y)
+        variances = self.variances + noise
+        terms = coefficients.square() / variances + (2 * math.pi * variances).log()
+        return -terms.sum(1) / 2
+
+    def posterior_covariance(self, y: Tensor) -> Tensor:
+        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
+
+        It is diagonal in the eigenvectors of C, with entries c_k sigma^2 / (c_k + sigma^2), and
+        the same wherever y is.
+        """
+        _, noise = self._observed(y)
+        remaining = self.variances * noise / (self.variances + noise)
+        return (self.basis * remaining[:, None]) @ self.basis.T
+
+    def draw(self, n: int, seed: int = 0) -> Tensor:
+        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        check_count("n", n)
+        check_count("seed", seed, minimum=0)
+        return self.drawn_from(random_numbers(seed), n)
+
+    def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
+        """Clean images by a stream of random numbers, (n, C, H, W)."""
+        white = torch.from_numpy(stream.standard_normal((n, len(self.variances))))
+        colored = (white.to(self.basis) * self.variances.sqrt()) @ self.basis.T
+        return colored.view(n, *self.mean.shape) + self.mean
+
+    def _observed(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Coefficients of y - m in the basis, (n, d), and variances of the noise, (n, 1)."""
+        check_images("y", y, size=self.mean.shape, finite=False)
+        noisy = in_double(y)
+        noise = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
+        return (noisy - self.mean).flatten(1) @ self.basis, noise
+
+
+def _check_mean(mean: Any) -> None:
+    accepted = "a float tensor of shape (C, H, W)"
+    check_float("mean", mean, accepted)
+    if mean.ndim != 3 or mean.numel() == 0:
+        raise ValueError(f"mean: shape {tuple(mean.shape)} is not {accepted}")
+    check_finite("mean", mean)
+
+
+def _check_covariance(covariance: Any, d: int) -> None:
+    accepted = f"a symmetric float tensor of shape ({d}, {d})"
+    check_float("covariance", covariance, accepted)
+    if covariance.shape != (d, d):
+        raise ValueError(f"covariance: shape {tuple(covariance.shape)} is not {accepted}")
+    check_finite("covariance", covariance)
+    asymmetry = float((covariance - covariance.T).abs().max())
+    if asymmetry > SYMMETRY * float(covariance.abs().max()):
+        raise ValueError(
+            f"covariance: differs from its transpose by {asymmetry:.3g}; not {accepted}"
+        )
+
+
+# --- The posterior mean for a mixture of Gaussians ---
+
+
+class GaussianMixture(NonBlindDenoiser):
+    """Exact posterior mean for images x from one of several Gaussians, chosen by chance.
+
+    With weights w_j, means m_j and covariances C_j, the optimal denoiser of equation 8 is that of
+    each Gaussian, weighed with the posterior probability that x came from it,
+
+        f*(y) = sum_j p(j | y) f*_j(y),   p(j | y) ∝ w_j N(y; m_j, C_j + sigma^2 Id).
+
+    With covariances of zero it is :class:`EmpiricalBayes`. All is computed in float64, and every
+    result is differentiable in ``y``.
+
+    Parameters
+    ----------
+    weights : Tensor
+        Probabilities w_j of the k Gaussians, (k,), positive and of sum 1.
+    means : Tensor
+        Mean images, (k, C, H, W). A vector of length d is the image (1, 1, d).
+    covariances : Tensor
+        Covariances of the flattened images, (k, d, d), as for :class:`Gaussian`.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` and :meth:`draw` can be called.
+
+    Examples
+    --------
+    Two points at -1 and 1, half way between which either may have been observed:
+
+    >>> means = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
+    >>> f = GaussianMixture(torch.tensor([0.5, 0.5]), means, torch.zeros(2, 1, 1), sigma=0.5)
+    >>> f(torch.tensor([0.0, 0.1, 1.0]).view(3, 1, 1, 1)).flatten()
+    tensor([0.0000, 0.3799, 0.9993])
+    """
+
+    log_prior: Tensor
+
+    def __init__(
+        self,
+        weights: Tensor,
+        means: Tensor,
+        covariances: Tensor,
+        sigma: float | Tensor | None = None,
+    ) -> None:
+        super().__init__(sigma)
+        check_images("means", means)
+        _check_weights(weights, len(means))
+        if not isinstance(covariances, Tensor) or len(covariances) != len(means):
+            raise ValueError(f"covariances: not one for each of the {len(means)} means")
+        self.register_buffer("log_prior", in_double(weights).log())
+        self.gaussians = nn.ModuleList(
+            Gaussian(mean, covariance) for mean, covariance in zip(means, covariances, strict=True)
+        )
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
+        means, weights = self._posteriors(y)
+        return torch.einsum("nj,nj...->n...", weights, means).to(y)
+
+    def log_density(self, y: Tensor) -> Tensor:
+        """Log density log p_sigma(y) of noisy images (n, C, H, W): (n,) in float64, in nats."""
+        return self._log_joint(y).logsumexp(1)
+
+    def posterior_covariance(self, y: Tensor) -> Tensor:
+        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
+
+        What is unknown within each Gaussian, and how far their posterior means lie apart.
+        """
+        means, weights = self._posteriors(y)
+        mean = torch.einsum("nj,nj...->n...", weights, means)
+        apart = (means - mean[:, None]).flatten(2)
+        within = torch.stack([g.posterior_covariance(y) for g in self._at_noise(y)], dim=1)
+        return torch.einsum(
+            "nj,njab->nab", weights, within + apart[..., None] * apart[..., None, :]
+        )
+
+    def draw(self, n: int, seed: int = 0) -> Tensor:
+        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        check_count("n", n)
+        check_count("seed", seed, minimum=0)
+        stream = random_numbers(seed)
+        weights = self.log_prior.exp().cpu()
+        chosen = stream.choice(len(weights), n, p=(weights / weights.sum()).numpy())
+        drawn = torch.stack([g.drawn_from(stream, n) for g in self._each()])
+        return drawn[torch.from_numpy(chosen), torch.arange(n)]
+
+    def _each(self) -> list[Gaussian]:
+        return cast(list[Gaussian], list(self.gaussians))
+
+    def _at_noise(self, y: Tensor) -> list[Gaussian]:
+        check_images("y", y, finite=False)
+        return [gaussian.at(self.noise_levels(len(y))) for gaussian in self._each()]
+
+    def _log_joint(self, y: Tensor) -> Tensor:
+        """Log of w_j N(y; m_j, C_j + sigma^2 Id), (n, k)."""
+        densities = [gaussian.log_density(y) for gaussian in self._at_noise(y)]
+        return self.log_prior + torch.stack(densities, dim=1)
+
+    def _posteriors(self, y: Tensor) -> tuple[Tensor, Tensor]:
+        """Posterior means within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
+        noisy = in_double(y)
+        means = [gaussian(noisy) for gaussian in self._at_noise(y)]
+        return torch.stack(means, dim=1), self._log_joint(noisy).softmax(1)
+
+
+def _check_weights(weights: Any, k: int) -> None:
+    accepted = f"a float tensor of shape ({k},), positive and of sum 1"
+    check_float("weights", weights, accepted)
+    if weights.shape != (k,):
+        raise ValueError(f"weights: shape {tuple(weights.shape)} is not {accepted}")
+    if not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
+        raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
+
+
+# --- The posterior mean for a finite training set: the denoiser that memorizes it ---
+
+
+class EmpiricalBayes(NonBlindDenoiser):
+    """Exact minimizer of the denoising error for a finite training set: perfect memorization.
+
+    When the images x_1 ... x_n are all that can occur, each with probability 1 / n, the optimal
+    denoiser of equation 8 is their average under the posterior of which one was observed,
+
+        f*(y) = E[x | y] = sum_i p(x_i | y) x_i,   p(x_i | y) ∝ exp(-||y - x_i||^2 / (2 sigma^2)),
+
+    and its Jacobian is the posterior covariance divided by sigma^2 (equation 9). A network that
+    only minimized its training error would end here. Every result is differentiable in ``y``.
+
+    Parameters
+    ----------
+    x : Tensor
+        Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (m,). Without
+        it only :meth:`at` can be called.
+    block : int
+        Training images that are compared at a time: this bounds the memory, not the result.
+
+    Examples
+    --------
+    >>> f = EmpiricalBayes(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
+    >>> y = torch.tensor([0.5, 0.9]).view(2, 1, 1, 1)
+    >>> f.at(0.1)(y).flatten()
+    tensor([0.5000, 1.0000])
+    >>> f.at(10.0)(y).flatten()
+    tensor([0.5000, 0.5010])
+    """
+
+    images: Tensor
+
+    def __init__(self, x: Tensor, sigma: float | Tensor | None = None, block: int = 1024) -> None:
+        super().__init__(sigma)
+        _check_training_images(x)
+        check_count("block", block)
+        self.register_buffer("images", x)
+        self.block = block
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Posterior mean f*(y) = E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
+
+        A running average over blocks keeps the memory at (m + block) images in float64; when
+        gradients are recorded, autograd keeps all n of them.
+        """
+        mean = torch.zeros_like(in_double(y)).flatten(1)
+        log_mass = mean.new_full((len(y), 1), -torch.inf)
+        for images, logits in self._blocks(y):
+            block_mean = logits.softmax(1) @ images
+            block_log_mass = logits.logsumexp(1, keepdim=True)
+            log_mass = torch.logaddexp(log_mass, block_log_mass)
+            mean = mean + (block_log_mass - log_mass).exp() * (block_mean - mean)
+        return mean.to(y).reshape(y.shape)
+
+    def log_weights(self, y: Tensor) -> Tensor:
+        """Log posterior probabilities log p(x_i | y), (m, n) in float64."""
+        logits = [logits for _, logits in self._blocks(y)]
+        return torch.cat(logits, dim=1).log_softmax(1)
+
+    def _blocks(self, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        """Flattened training images and their unnormalized log posteriors, block by block.
+
+        The term -||y||^2 / (2 sigma^2) is common to all images and left out. What remains reaches
+        10^8 at small noise while differences of order 1 decide, hence float64.
+        """
+        check_images("y", y, size=self.images.shape[1:], finite=False)
+        noisy = in_double(y).flatten(1)
+        variance = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
+        for stored in self.images.split(self.block):
+            images = in_double(stored).flatten(1)
+            if not stored.is_floating_point():
+                images = images / 255
+            half_energies = images.square().sum(1) / 2
+            yield images, (noisy @ images.T - half_energies) / variance
+
+
+def _check_training_images(x: Tensor) -> None:
+    if isinstance(x, Tensor) and x.dtype == torch.uint8:
+        check_images("x", x[:1].float())
+        return
+    check_images("x", x)
+    for extreme in x.aminmax():
+        check_number("x", float(extreme), low=0, high=1)
+
+
+# --- The oracle ---
+
+
+class Oracle(NonBlindDenoiser):
+    """Denoiser of noisy versions of images that it knows; subclasses say how it shrinks them.
+
+    Parameters
+    ----------
+    x : Tensor
+        Clean images, (n, C, H, W).
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+    """
+
+    images: Tensor
+
+    def __init__(self, x: Tensor, sigma: float | Tensor | None = None) -> None:
+        super().__init__(sigma)
+        check_images("x", x)
+        self.register_buffer("images", x)
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Estimate of the clean images from noisy versions of them, (n, C, H, W)."""
+        check_images("y", y, finite=False)
+        if y.shape != self.images.shape:
+            accepted = f"{tuple(self.images.shape)}, noisy versions of x"
+            raise ValueError(f"y: shape {tuple(y.shape)} is not {accepted}")
+        return self._estimate(in_double(y)).to(y)
+
+    def _estimate(self, y: Tensor) -> Tensor:
+        """The same for y in float64, in float64."""
+        raise NotImplementedError
+
+
+class OracleBasis(Oracle):
+    """Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
+
+    From noisy versions of the very images x, it estimates
+
+        f(y) = sum_k lambda_k <y, e_k> e_k,   lambda_k = <x, e_k>^2 / (<x, e_k>^2 + sigma^2):
+
+    no factors that do not depend on the noise have a smaller expected error (equations 11 and 12).
+    Since x is not known, no denoiser can do this; it bounds what the basis is good for.
+
+    Parameters
+    ----------
+    x : Tensor
+        Clean images, (n, C, H, W).
+    basis : Tensor
+        Orthonormal vectors e_k as images, (k, C, H, W), or a basis for each image,
+        (n, k, C, H, W). With fewer vectors than pixels, what lies outside of them is set to zero.
+    sigma : float or Tensor, optional
+        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
+        it only :meth:`at` can be called.
+
+    References
+    ----------
+    .. [1] D. L. Donoho, I. M. Johnstone. Ideal spatial adaptation by wavelet shrinkage.
+       Biometrika 81, 1994.
+
+    Examples
+    --------
+    >>> import torch
+    >>> x = torch.tensor([3.0, 0.0]).view(1, 1, 1, 2)
+    >>> f = OracleBasis(x, basis=torch.eye(2).view(2, 1, 1, 2))
+    >>> f.at(1.0)(torch.ones(1, 1, 1, 2))
+    tensor([[[[0.9000, 0.0000]]]])
+    """
+
+    basis: Tensor
+    energies: Tensor
+
+    def __init__(self, x: Tensor, basis: Tensor, sigma: float | Tensor | None = None) -> None:
+        super().__init__(x, sigma)
+        _check_basis(basis, x)
+        vectors = in_double(basis).flatten(-3)
+        self.register_buffer("basis", vectors)
+        self.register_buffer("energies", self._coefficients(x).square())
+
+    def shrinkage(self) -> Tensor:
+        """Shrinkage factors lambda_k(x) of each image, (n, k) in float64."""
+        return self.energies / (self.energies + self._noise())
+
+    def expected_mse(self) -> Tensor:
+        """Squared error that the noise causes on average, a mean over pixels, (n,) in float64.
+
+        It is sigma^2 sum_k lambda_k(x) (equation 12), and the energy outside of the basis.
+        """
+        energy = in_double(self.images).square().flatten(1).sum(1)
+        outside = (energy - self.energies.sum(1)).clamp(min=0)
+        within = (self._noise() * self.shrinkage()).sum(1)
+        return (within + outside) / self.images[0].numel()
+
+    def _estimate(self, y: Tensor) -> Tensor:
+        shrunk = self.shrinkage() * self._coefficients(y)
+        return (shrunk.unsqueeze(-2) @ self.basis).view(y.shape)
+
+    def _noise(self) -> Tensor:
+        """Variance of the noise of each image, (n, 1)."""
+        return self.noise_levels(len(self.images)).to(self.energies)[:, None] ** 2
+
+    def _coefficients(self, y: Tensor) -> Tensor:
+        """Inner products <y, e_k>, (n, k) in float64."""
+        return (self.basis @ in_double(y).flatten(1).unsqueeze(-1)).squeeze(-1)
+
+
+def _check_basis(basis: Any, x: Tensor) -> None:
+    accepted = "orthonormal images (k, C, H, W), or such for each image, (n, k, C, H, W)"
+    check_float("basis", basis, f"a float tensor of {accepted}")
+    each = basis.ndim == 5 and len(basis) == len(x)
+    if basis.shape[-3:] != x.shape[1:] or not (basis.ndim == 4 or each):
+        given = f"shape {tuple(basis.shape)} for x of {tuple(x.shape)}"
+        raise ValueError(f"basis: {given}; accepted: {accepted}")
+    check_orthonormal("basis", basis, accepted)
