@@ -220,7 +220,7 @@ def train(
     torch.Size([1, 1, 16, 16])
     """
     folder = Path(folder) if folder is not None else folder_of(recipe)
-    manifest = read_manifest(folder)
+    manifest = None if again else read_manifest(folder)
     if again:
         forget(folder)
     elif manifest and manifest["hash"] != recipe.hash:
@@ -251,9 +251,7 @@ class Training:
             self.train_images = recipe.train_images().to(self.device)
             self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
         self.digest = digest(self.train_images)
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(recipe.seed)
-            network = recipe.build().to(self.device)
+        network = recipe.build().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Optimizer(recipe, self.network)

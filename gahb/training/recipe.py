@@ -147,10 +147,13 @@ class Recipe:
         return loaded[:most]
 
     def build(self) -> nn.Module:
-        """The untrained network, with torch's current random state."""
-        if self.network == "unet":
-            return UNet(self.depth, self.width)
-        return BFCNN(self.depth, self.width)
+        """Return the untrained network, which the seed fixes; torch's own stream is left alone."""
+        state = torch.get_rng_state()
+        torch.default_generator.manual_seed(self.seed)
+        make = UNet if self.network == "unet" else BFCNN
+        network = make(self.depth, self.width)
+        torch.set_rng_state(state)
+        return network
 
     def loss(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Weighted mean over a batch of its images' squared errors (n,) at noise levels (n,)."""

@@ -195,8 +195,7 @@ def load_network(folder: Path, recipe: Recipe) -> nn.Module:
 
 def network_of(path: Path, recipe: Recipe) -> nn.Module:
     """The network of a file of weights, in evaluation mode on the CPU."""
-    with torch.random.fork_rng(devices=[]):
-        network = recipe.build()
+    network = recipe.build()
     network.load_state_dict(load_file(path))
     # The annotations of Module.to forget that it takes a memory format alone.
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
