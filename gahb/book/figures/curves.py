@@ -16,7 +16,7 @@ from torch import Tensor, tensor
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
 from gahb.checks import check_choice, check_number
-from gahb.metrics import Divergence, Estimate, Gap, LocalSlopes, PsnrCurve, Slope, psnr_from_sigma
+from gahb.metrics import Divergence, Estimate, Gap, LocalSlopes, PsnrCurve, psnr_from_sigma
 
 if TYPE_CHECKING:
     from gahb.training import History
@@ -121,7 +121,10 @@ def curves_against(
             marker = "o" if isinstance(curve, Mapping) else None
             ax.plot(x, value, color=palette[label], marker=marker)
             look.band(ax, x, low, high, palette[label])
-        _horizontal_axis(ax, abscissa, curves)
+        if abscissa == "noise":
+            look.noise_axis(ax, [_points(curve)[0] for curve in curves.values()])
+        else:
+            look.log_axis(ax, counts=abscissa == "N")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
         for label, y in (expected or {}).items():
             line_styles["expected"] = look.REFERENCE
@@ -146,15 +149,6 @@ def _by_abscissa(label: Label, numbers: Any, at: Sequence[float]) -> dict[float,
         given = f"{len(numbers)} numbers for {len(at)} abscissas"
         raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
     return {float(x): float(y) for x, y in zip(at, numbers, strict=True)}
-
-
-def _horizontal_axis(ax: Axes, abscissa: str, curves: Mapping[Any, Curve]) -> None:
-    if abscissa == "noise":
-        look.noise_axis(ax, [_points(curve)[0] for curve in curves.values()])
-    elif abscissa == "N":
-        look.count_axis(ax)
-    else:
-        ax.set_xscale("log")
 
 
 def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] | None) -> None:
@@ -244,15 +238,8 @@ def psnr_slopes(
 ) -> Axes:
     """Draw output PSNR against input PSNR, and lines of the slopes of the theory (Figure 4).
 
-    The legend has the slope that is fitted to each curve and, in parentheses, the expected one,
-    which the dashed line through the middle of the fit has.
-
-    Parameters
-    ----------
-    expected : mapping of int or str to float
-        The slope that theory gives, for each of the curves.
-    over : tuple of float
-        Range of input PSNR, in dB, that slopes are fitted over.
+    The legend has the slope that is fitted to each curve ``over`` a range of input PSNR in dB and,
+    in parentheses, the expected one, which the dashed line through the middle of the fit has.
 
     Examples
     --------
@@ -268,15 +255,10 @@ def psnr_slopes(
     for name, curve in curves.items():
         fit = curve.slope(*over)
         label = f"{name}, slope {fit.value:.2f} ({expected[name]:.2f})"
-        drawn[label], lines[label] = curve, _line(fit, expected[name])
+        ends = tensor(fit.over)
+        line = fit.through[1] + expected[name] * (ends - fit.through[0])
+        drawn[label], lines[label] = curve, PsnrCurve.of(ends, line[:, None])
     return psnr_curves(drawn, ax, dashed=lines, dashed_label="expected slope")
-
-
-def _line(fit: Slope, slope: float) -> PsnrCurve:
-    """Return a line of another slope through the middle of a fit, over the range of the fit."""
-    ends = tensor(fit.over)
-    line = fit.through[1] + slope * (ends - fit.through[0])
-    return PsnrCurve.of(ends, line[:, None])
 
 
 # --- What happens in the course of a training ---
@@ -308,7 +290,7 @@ def curve_against_updates(
             ax.plot(updates, train, color=color, linestyle=look.REFERENCE, marker="o", mfc="white")
             ax.plot(updates, test, color=color, marker="o")
             look.band(ax, updates, test, train, color)
-        look.count_axis(ax)
+        look.log_axis(ax)
         look.label_axes(ax, "Updates", f"Output PSNR at σ = {sigma:.2g} (dB)")
         look.legend(ax, palette, {"training images": look.REFERENCE, "test images": "-"})
     return ax
@@ -366,18 +348,13 @@ def rank_against_residual(
 ) -> Axes:
     r"""Draw what denoisers keep against what they leave: the terms of their error (equation 7).
 
-    Gray lines join what has the same error
-    :math:`2 \sigma^2 \operatorname{tr} \nabla f + \Vert y - f(y) \Vert^2 - \sigma^2 d`, which is
-    written on them.
+    These are :math:`\operatorname{tr} \nabla f(y)` and :math:`\Vert y - f(y) \Vert^2 - \sigma^2 d`.
+    Gray lines join what has the same error, which is written on them.
 
     Parameters
     ----------
-    traces : mapping of str to Tensor
-        Mean trace of the Jacobian of each denoiser, (k,): a point for one, a line for a family.
-    residuals : mapping of str to Tensor
-        Mean of :math:`\Vert y - f(y) \Vert^2 - \sigma^2 d` for the same, (k,).
-    sigma : float
-        Standard deviation of the noise.
+    traces, residuals : mapping of str to Tensor
+        Means of the two terms for each denoiser, (k,): a point for one, a line for a family.
 
     Examples
     --------
@@ -418,14 +395,8 @@ def variance_and_bias(
     r"""Draw squared coefficients in order, and those that stand above the noise (equation 12).
 
     The M coefficients above a line of height :math:`\sigma^2` are kept and cost :math:`\sigma^2`
-    each. The others, right of the line, are lost. The smallest coefficients are not shown.
-
-    Parameters
-    ----------
-    coefficients : Tensor
-        Coefficients of an image in an orthonormal basis, (d,), in any order.
-    sigmas : sequence of float
-        Noise levels.
+    each. The others, right of the line, are lost. The smallest coefficients are not shown. They
+    are those of an image in an orthonormal basis, (d,), in any order.
 
     Examples
     --------

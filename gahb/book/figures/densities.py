@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection
@@ -27,6 +25,7 @@ TONES, LEVELS = (
 ARROWS = 13  # per side of a field
 PARTS = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
 MESH = 25  # lines in each direction
+COLOR = look.colors(["dark", "middle", "light"])["middle"]  # which stands out against grays
 
 
 def density_1d(
@@ -43,8 +42,6 @@ def density_1d(
     ----------
     density : Gaussian or GaussianMixture
         Of images of one pixel.
-    sigma : float
-        Standard deviation of the noise.
     span : tuple of float
         Values of y to show.
     steepest : float
@@ -56,27 +53,24 @@ def density_1d(
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density', 'Score', 'Posterior mean']
     """
-    y = _points(span, POINTS).view(-1, 1, 1, 1)
-    _check_size(density, y)
-    line, noisy = y.flatten(), density.at(sigma)
+    line, noisy = _points(span, POINTS), density.at(sigma)
+    y = line.view(-1, 1, 1, 1)
+    seen, clean = (f.log_density(y).exp() for f in (noisy, density.at(CLEAN)))
+    mean = noisy(y).flatten()
+    spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
     fig, (left, middle, right) = look.panels(3, height=2.7, share_y=False)
-    color = _color()
-    clean = density.at(CLEAN).log_density(y).exp()
     with look.style():
         left.fill_between(line, clean, color="0.85", linewidth=0)
-        left.plot(line, noisy.log_density(y).exp(), color=color)
+        left.plot(line, seen, color=COLOR)
         left.set(ylim=(0, 1.05 * float(clean.max())), ylabel=r"$p_\sigma(y)$")
-        middle.plot(line, density.score(y, sigma).flatten(), color=color)
+        middle.plot(line, density.score(y, sigma).flatten(), color=COLOR)
         look.level_line(middle, 0)
         middle.set(ylim=(-steepest, steepest), ylabel=r"$\nabla \log\, p_\sigma(y)$")
-        mean = noisy(y).flatten()
-        spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
-        look.band(right, line, mean - spread, mean + spread, color)
-        right.plot(line, mean, color=color)
+        look.band(right, line, mean - spread, mean + spread, COLOR)
+        right.plot(line, mean, color=COLOR)
         right.plot(line, line, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
         right.set(ylim=span, ylabel=r"$f^\star(y)$")
-    titles = ("Density", "Score", "Posterior mean")
-    for ax, title in zip((left, middle, right), titles, strict=True):
+    for ax, title in ((left, "Density"), (middle, "Score"), (right, "Posterior mean")):
         ax.set(xlim=span, xlabel="Noisy y")
         ax.set_title(title)
     return fig
@@ -93,8 +87,6 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     ----------
     density : Gaussian or GaussianMixture
         Of images (1, 1, 2).
-    sigma : float
-        Standard deviation of the noise.
     span : tuple of float
         Values of both coordinates to show.
 
@@ -104,33 +96,26 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density and score', 'Posterior mean of a mesh']
     """
-    map_of_points, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
-    _check_size(density, map_of_points)
-    noisy = density.at(sigma)
-    tones = noisy.log_density(map_of_points).exp().view(TONES, TONES).numpy()
+    side, noisy = _points(span, TONES).numpy(), density.at(sigma)
+    places, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
+    tones = noisy.log_density(places).exp().view(TONES, TONES).numpy()
+    start = arrows.flatten(1).numpy()
+    step = noisy(arrows).flatten(1).numpy() - start
+    moved = noisy(mesh).view(MESH, MESH, 2).numpy()
     fig, (left, right) = look.panels(2, height=3.8)
     with look.style():
-        side = _points(span, TONES).numpy()
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")
-        start = arrows.flatten(1).numpy()
-        step = noisy(arrows).flatten(1).numpy() - start
-        left.quiver(*start.T, *step.T, color=_color(), angles="xy", scale_units="xy", scale=PARTS)
-        across, up = density.draw(300).flatten(1).T.numpy()
-        right.scatter(across, up, s=5, color="0.75", linewidths=0, zorder=1)
-        moved = noisy(mesh).view(MESH, MESH, 2).numpy()
+        left.quiver(*start.T, *step.T, color=COLOR, angles="xy", scale_units="xy", scale=PARTS)
+        points = density.draw(300).flatten(1).T.numpy()
+        right.scatter(*points, s=5, color="0.75", linewidths=0, zorder=1)
         lines = [*moved, *np.swapaxes(moved, 0, 1)]
-        right.add_collection(LineCollection(lines, colors=[_color()], linewidths=0.7))
+        right.add_collection(LineCollection(lines, colors=[COLOR], linewidths=0.7))
     for ax, title in ((left, "Density and score"), (right, "Posterior mean of a mesh")):
         ax.set(xlim=span, ylim=span, aspect="equal")
         ax.grid(False)
         look.label_axes(ax, r"$y_1$", r"$y_2$")
         ax.set_title(title)
     return fig
-
-
-def _color() -> Any:
-    """Return the second of three colors in order, which stands out against grays."""
-    return look.colors(["dark", "middle", "light"])["middle"]
 
 
 def _points(span: tuple[float, float], count: int) -> Tensor:
@@ -144,11 +129,5 @@ def _points(span: tuple[float, float], count: int) -> Tensor:
 
 def _square(span: tuple[float, float], count: int) -> Tensor:
     """Return the points of a square lattice, row by row from below, (count^2, 1, 1, 2)."""
-    side = _points(span, count)
-    down, across = torch.meshgrid(side, side, indexing="ij")
+    down, across = torch.meshgrid(*[_points(span, count)] * 2, indexing="ij")
     return torch.stack([across, down], dim=-1).view(-1, 1, 1, 2)
-
-
-def _check_size(density: Density, y: Tensor) -> None:
-    """The densities say themselves which images they accept: with noise level 1, at one of them."""
-    density.at(1.0).log_density(y[:1])

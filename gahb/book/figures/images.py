@@ -137,17 +137,10 @@ def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
 def drawn_from_one_noise(
     samples: Mapping[tuple[int, str], Tensor], closest: Mapping[tuple[int, str], Tensor], i: int
 ) -> Axes:
-    """Draw what two networks sample from the same noise, one column for each N (Figure 2).
+    """Draw the samples ``i`` of two networks from the same noise, one column for each N (Figure 2).
 
-    Above and below stand the training images that are closest to the two.
-
-    Parameters
-    ----------
-    samples, closest : mapping of (int, str) to Tensor
-        By number of training images N and subset, ``S1`` or ``S2``: the samples of the network, and
-        the training images closest to them, (m, 1, H, W).
-    i : int
-        Which of the m samples.
+    Above and below stand the training images that are closest to the two. Both mappings are by
+    number of training images N and subset, ``S1`` or ``S2``, and hold images (m, 1, H, W).
 
     Examples
     --------
@@ -158,29 +151,23 @@ def drawn_from_one_noise(
     """
     look.check_some("samples", samples)
     sizes = list(dict.fromkeys(n for n, _ in samples))
-    rows = {
-        "closest in S1": (closest, "S1"),
-        "network of S1": (samples, "S1"),
-        "network of S2": (samples, "S2"),
-        "closest in S2": (closest, "S2"),
+    rows: dict[Label, Tensor] = {
+        f"{kind} {subset}": torch.stack([images[n, subset][i] for n in sizes])
+        for kind, images, subset in (
+            ("closest in", closest, "S1"),
+            ("network of", samples, "S1"),
+            ("network of", samples, "S2"),
+            ("closest in", closest, "S2"),
+        )
     }
-    images: dict[Label, Tensor] = {
-        label: torch.stack([among[n, subset][i] for n in sizes])
-        for label, (among, subset) in rows.items()
-    }
-    return image_grid(images, columns=[label_text(n) for n in sizes])
+    return image_grid(rows, columns=[label_text(n) for n in sizes])
 
 
 def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[Axes]:
     """Draw histograms of cosine similarities, one row of axes for each N (Figures 2 and 6).
 
-    Each is as high as its row; a line marks its median.
-
-    Parameters
-    ----------
-    groups : mapping of str to mapping of int or str to Tensor
-        One or two kinds of similarity by name; each by number of training images N, or label, and
-        all with the same ones. The values, (n,), lie in [-0.5, 1].
+    Each is as high as its row; a line marks its median. There are one or two ``groups``, by name,
+    each with values (n,) in [-0.5, 1] by number of training images N, the same ones in both.
 
     Examples
     --------
@@ -220,15 +207,7 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
 def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
     """Draw basis vectors as images, each with its shrinkage factor above (Figure 3, right).
 
-    Gray is 0; black and white are the largest magnitude of each vector. Of several channels the
-    mean is drawn.
-
-    Parameters
-    ----------
-    basis : Basis
-        Basis of k vectors.
-    numbers : sequence of int
-        Which of them, from 1 to k.
+    Vectors are numbered from 1, and drawn as by :func:`as_gray`; of several channels the mean.
 
     Examples
     --------
@@ -273,7 +252,7 @@ def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> A
         for label, basis in bases.items():
             factors = basis.eigenvalues.cpu()
             ax.plot(range(1, len(factors) + 1), factors, color=palette[label])
-        look.count_axis(ax)
+        look.log_axis(ax)
         for level in (0, 1):
             look.level_line(ax, level)
         look.label_axes(ax, "k", r"Shrinkage factor $\lambda_k$")

@@ -103,16 +103,10 @@ class _BookAxes(Axes):
 def panels(
     columns: int, height: float = 3.6, *, rows: int = 1, share_x: bool = False, share_y: bool = True
 ) -> tuple[Figure, list[Axes]]:
-    """Create a figure of one row of axes, or of more, as wide as a page.
+    """Create a figure as wide as a page, 7 inches, with one row of axes, or more, row by row.
 
-    Parameters
-    ----------
-    columns, rows : int
-        Number of axes in a row, and of rows; the axes are returned row by row.
-    height : float
-        Height of the figure in inches; a page is 7 inches wide.
-    share_x, share_y : bool
-        One axis for all, labeled at the bottom or at the left only.
+    The axes share their horizontal or vertical axis if asked to: all but the ones at the bottom
+    and at the left are then without numbers and labels. The height is in inches.
 
     Examples
     --------
@@ -141,11 +135,6 @@ def colors(labels: Iterable[Label]) -> dict[Label, Any]:
 
     A training set size has the same color in every figure, by its logarithm; names are spread
     evenly in the order given.
-
-    Parameters
-    ----------
-    labels : iterable of int or str
-        Numbers of training images N, from 1 to 100,000, or names.
 
     Examples
     --------
@@ -219,9 +208,11 @@ def vertical_scale(ax: Axes, scale: str | float) -> None:
     ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
 
 
-def count_axis(ax: Axes) -> None:
-    """Make the horizontal axis one of counts, on a logarithmic scale."""
+def log_axis(ax: Axes, *, counts: bool = True) -> None:
+    """Make the horizontal axis logarithmic; numbers at it are whole unless they are no counts."""
     ax.set_xscale("log")
+    if not counts:
+        return
     ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: count_label(round(n))))
     ax.xaxis.set_minor_formatter(NullFormatter())
 
