@@ -14,6 +14,7 @@ from torch import Tensor
 
 from gahb.book import figures
 from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_from_sigma, train_test_gap
+from gahb.training import History
 
 LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
 SIZES = [1, 10, 100, 1000, 10000]
@@ -40,10 +41,14 @@ def legend_of(ax: Axes) -> list[str]:
     return [text.get_text() for text in ax.get_legend().get_texts()]
 
 
-def updates() -> tuple[dict, dict]:
+def histories() -> dict[int, History]:
     train = {100: {1: 12.0, 10: 20.0, 1000: 31.0}, 1000: {1: 12.0, 10: 21.0, 1000: 27.0}}
     test = {100: {1: 12.0, 1000: 23.0, 10: 19.0}, 1000: {1: 12.0, 10: 21.0, 1000: 26.5}}
-    return train, test
+    return {n: History(train[n], test[n]) for n in train}
+
+
+def one_history(train: dict, test: dict) -> Axes:
+    return figures.curve_against_updates({1: History(train, test)}, 0.1)
 
 
 def estimates() -> dict[str, dict[int, Estimate]]:
@@ -52,13 +57,13 @@ def estimates() -> dict[str, dict[int, Estimate]]:
 
 
 EACH = [
-    lambda ax=None: figures.psnr_curves(curves(SIZES), ax=ax, dashed=curves([1]), title="Test"),
-    lambda ax=None: figures.gaps({10: gap_of(), 100: gap_of()}, ax=ax, title="Gap"),
-    lambda ax=None: figures.curve_against_updates(*updates(), sigma=0.1, ax=ax, title="Updates"),
-    lambda ax=None: figures.image_grid({"clean": some_images()}, ax=ax, title="Images"),
-    lambda ax=None: figures.estimates_against_n(estimates(), "Gap (dB)", ax=ax, title="Gap"),
+    lambda ax=None: figures.psnr_curves(curves(SIZES), ax=ax, dashed=curves([1])),
+    lambda ax=None: figures.gaps({10: gap_of(), 100: gap_of()}, ax=ax),
+    lambda ax=None: figures.curve_against_updates(histories(), sigma=0.1, ax=ax),
+    lambda ax=None: figures.image_grid({"clean": some_images()}, ax=ax),
+    lambda ax=None: figures.curves_against("N", estimates(), "Gap (dB)", ax=ax),
 ]
-NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid", "estimates_against_n"]
+NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid", "curves_against"]
 
 
 @pytest.mark.parametrize("draw", EACH, ids=NAMES)
@@ -69,7 +74,10 @@ def test_one_new_figure_or_none_at_all(draw) -> None:
     assert draw(left) is left and draw(right) is right
     assert len(plt.get_fignums()) == 2
     fig.canvas.draw()
-    assert ax.get_title(loc="left") == left.get_title(loc="left") != ""
+    for axes in (ax, left):
+        title = axes.set_title("Test images")
+        assert axes.get_title(loc="left") == "Test images", "in the look of the book"
+        assert (title.get_fontsize(), title.get_fontweight()) == (11, "bold")
 
 
 @pytest.mark.parametrize("draw", EACH, ids=NAMES)
@@ -170,8 +178,7 @@ def test_gaps_draw_the_data() -> None:
 
 
 def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
-    train, test = updates()
-    ax = figures.curve_against_updates(train, test, sigma=0.1)
+    ax = figures.curve_against_updates(histories(), sigma=0.1)
     assert len(ax.lines) == 4 and ax.get_xscale() == "log"
     np.testing.assert_array_equal(ax.lines[0].get_xdata(), [1, 10, 1000])
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [12, 20, 31])
@@ -183,16 +190,19 @@ def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
 
 def test_gap_map_colors_each_cell_by_its_gap() -> None:
     updates = [16, 32, 64]
-    test = {n: dict.fromkeys(updates, 20.0) for n in (10, 1000)}
-    train = {10: dict(zip(updates, (20.0, 23.0, 29.0), strict=True)), 1000: test[1000]}
-    ax = figures.gap_map(train, test, sigma=0.1)
+    test = dict.fromkeys(updates, 20.0)
+    train = dict(zip(updates, (20.0, 23.0, 29.0), strict=True))
+    ax = figures.gap_map({10: History(train, test), 1000: History(test, test)}, sigma=0.1)
     assert ax.collections[0].get_array().tolist() == [[0, 3, 9], [0, 0, 0]]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["16", "32", "64"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["N = 10", "N = 1\u2009000"]
     assert ax.get_xlabel() == "Updates"
     assert ax.figure.axes[1].get_ylabel() == "Train - test, σ = 0.1 (dB)"
-    with pytest.raises(ValueError, match=r"train\[1000\]: updates \[16\] are not \[16, 32, 64\]"):
-        figures.gap_map({**train, 1000: {16: 1.0}}, {**test, 1000: {16: 1.0}}, sigma=0.1)
+    with pytest.raises(
+        ValueError, match=r"histories\[1000\]: updates \[16\] are not \[16, 32, 64\]"
+    ):
+        early = History({16: 1.0}, {16: 1.0})
+        figures.gap_map({10: History(train, test), 1000: early}, sigma=0.1)
 
 
 def test_similarity_histograms_draw_every_value_and_its_median() -> None:
@@ -254,11 +264,13 @@ def test_colors_are_ordered_and_belong_to_the_size() -> None:
     [
         (lambda: figures.psnr_curves({}), "^curves: empty"),
         (lambda: figures.gaps({}), "^gaps: empty"),
-        (lambda: figures.curve_against_updates({}, {}, 0.1), "^train: empty"),
-        (lambda: figures.curve_against_updates({1: {1: 2.0}}, {}, 0.1), "^test: labels"),
-        (lambda: figures.curve_against_updates({1: {1: 2.0}}, {1: {2: 2.0}}, 0.1), "^test.1.: up"),
-        (lambda: figures.curve_against_updates({1: {0: 2.0}}, {1: {0: 2.0}}, 0.1), "^train.1.: up"),
-        (lambda: figures.curve_against_updates(*updates(), 0.0), "^sigma: 0.0 is not"),
+        (lambda: figures.curve_against_updates({}, 0.1), "^histories: empty"),
+        (lambda: figures.gap_map({}, 0.1), "^histories: empty"),
+        (lambda: one_history({}, {}), r"^histories\[1\]: train at updates \[\], test"),
+        (lambda: one_history({1: 2.0}, {}), r"^histories\[1\]: .*; accepted: some, the same"),
+        (lambda: one_history({1: 2.0}, {2: 2.0}), r"^histories\[1\]: .* \[1\], test at \[2\]"),
+        (lambda: one_history({0: 2.0}, {0: 2.0}), r"^histories\[1\]: .* of at least 1"),
+        (lambda: figures.curve_against_updates(histories(), 0.0), "^sigma: 0.0 is not"),
         (lambda: figures.image_grid({}), "^rows: empty"),
         (lambda: figures.image_grid({"x": some_images()[0]}), r"^rows\['x'\]: shape"),
         (lambda: figures.image_grid({"x": some_images().expand(-1, 3, -1, -1)}), "3 channels"),
@@ -279,7 +291,7 @@ def test_bad_input_gives_one_clear_line_and_no_figure(call, message: str) -> Non
 
 def test_estimates_are_drawn_in_order_of_n_with_their_intervals() -> None:
     mark = Estimate(150.0, (120.0, 180.0))
-    ax = figures.estimates_against_n(estimates(), "Gap (dB)", linear_up_to=0.1, mark=mark)
+    ax = figures.curves_against("N", estimates(), "Gap (dB)", scale=0.1, mark=mark)
     small, large = (line for line in ax.lines if line.get_marker() == "o")
     assert list(small.get_xdata()) == [10, 100, 1000]
     assert list(small.get_ydata()) == [3.0, 0.3, 0.03]
@@ -294,16 +306,20 @@ def test_estimates_are_drawn_in_order_of_n_with_their_intervals() -> None:
 
 
 @pytest.mark.parametrize(
-    ("groups", "linear_up_to", "message"),
+    ("abscissa", "curves", "options", "message"),
     [
-        ({}, None, "groups: empty"),
-        ({"a": {}}, None, r"groups\['a'\]: empty"),
-        ({"a": {1: Estimate(1.0, (0.0, 2.0))}}, 0.0, "linear_up_to: 0.0 is not"),
+        ("N", {}, {}, "curves: empty"),
+        ("N", {"a": {}}, {}, r"curves\['a'\]: empty"),
+        ("n", estimates(), {}, "abscissa: 'n' is unknown; accepted: noise, sigma, N"),
+        ("N", estimates(), {"scale": 0.0}, "scale: 0.0 is not"),
+        ("N", estimates(), {"expected": {"small": 1.0}}, "expected: none for 'large'"),
+        ("noise", {"a": [1, 2]}, {"at": [20]}, r"curves\['a'\]: 2 numbers for 1 abscissas"),
     ],
 )
-def test_bad_estimates_are_named(groups, linear_up_to, message) -> None:
+def test_bad_curves_are_named(abscissa, curves, options, message) -> None:
     with pytest.raises(ValueError, match=f"^{message}"):
-        figures.estimates_against_n(groups, "Gap (dB)", linear_up_to=linear_up_to)
+        figures.curves_against(abscissa, curves, "Gap (dB)", **options)
+    assert plt.get_fignums() == []
 
 
 def test_what_is_drawn_from_one_noise_stands_between_the_closest_training_images() -> None:

@@ -86,18 +86,24 @@ def test_axes_stay_as_the_noise_changes(draw, density) -> None:
 
 
 def test_area_under_a_curve_is_the_divergence() -> None:
-    ax = figures.divergence_by_noise({"near": shifted(1.0), "far": shifted(2.0)}, title="Shifts")
+    shifts = {"near": shifted(1.0), "far": shifted(2.0)}
+    ax = figures.curves_against("sigma", shifts, "Nats for a change of log σ by 1")
     for line, expected in ((0, 1.0), (1, 4.0)):
         sigma, integrand = curve_of(ax, line)
         assert float(torch.trapezoid(integrand, sigma.log())) == pytest.approx(expected, rel=0.02)
-    assert ax.get_xscale() == "log" and ax.get_ylim()[0] == 0
-    assert figures.divergence_by_noise({"near": shifted(1.0)}, log=True).get_yscale() == "log"
+    assert ax.get_xscale() == "log" and ax.get_yscale() == "linear"
+    assert (ax.get_xlabel(), ax.get_ylabel()) == (
+        "Noise level σ",
+        "Nats for a change of log σ by 1",
+    )
+    band = ax.collections[0].get_paths()[0].vertices[:, 1]
+    assert band.min() == float(shifts["near"].low.min())
 
 
 def test_lines_of_equal_error() -> None:
     traces = {"family": torch.linspace(1, 60, 30), "one": torch.tensor([20.0])}
     residuals = {"family": 40 / traces["family"], "one": torch.tensor([5.0])}
-    ax = figures.rank_against_residual(traces, residuals, sigma=0.4, title="Trade-off")
+    ax = figures.rank_against_residual(traces, residuals, sigma=0.4)
     lines = ax.collections[0]
     assert len(lines.levels) > 5 and min(lines.levels) >= 0, "no error is below 0"
     for level, path in zip(lines.levels, lines.get_paths(), strict=True):
@@ -108,7 +114,7 @@ def test_lines_of_equal_error() -> None:
 
 def test_coefficients_above_the_noise_are_counted() -> None:
     coefficients = torch.tensor([0.1, -3.0, 0.5, 2.0, -0.01])
-    ax = figures.variance_and_bias(coefficients, sigmas=[1.0, 0.2], title="Decay")
+    ax = figures.variance_and_bias(coefficients, sigmas=[1.0, 0.2])
     assert curve_of(ax)[1].tolist() == pytest.approx([9, 4, 0.25, 0.01])
     texts = [text.get_text() for text in ax.get_legend().get_texts()]
     assert texts == ["σ = 1: M = 2", "σ = 0.2: M = 3"]
@@ -122,7 +128,7 @@ def test_coefficients_above_the_noise_are_counted() -> None:
         (lambda: figures.density_1d(on_the_line(), -0.5), "^sigma: -0.5 is not"),
         (lambda: figures.density_1d(on_the_line(), 0.5, span=(1.0, 0.0)), "^span: 1.0 is not"),
         (lambda: figures.density_2d(in_the_plane(), 0.5, span=(1.0, 1.0)), "^span: 1.0 is both"),
-        (lambda: figures.divergence_by_noise({}), "^divergences: empty"),
+        (lambda: figures.curves_against("sigma", {}, ""), "^curves: empty"),
         (lambda: figures.rank_against_residual({}, {}, 0.1), "^traces: empty"),
         (
             lambda: figures.rank_against_residual({"f": torch.ones(1)}, {}, 0.1),

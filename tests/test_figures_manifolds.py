@@ -6,27 +6,27 @@ import numpy as np
 import pytest
 import torch
 
-from gahb.book.figures import dimensions_against_noise, vector_grid
+from gahb.book.figures import curves_against, image_grid
 
 
 def test_vectors_are_gray_where_they_are_zero() -> None:
     vectors = torch.tensor([[0.0, 0.2, -0.1, 0.0], [0.0, 0.0, 0.0, -3.0]]).view(2, 1, 2, 2)
-    ax = vector_grid({"two": vectors, "one": vectors[1:].double()}, ["a", "b"], title="Basis")
+    ax = image_grid({"two": vectors, "one": vectors[1:].double()}, ["a", "b"], signed=True)
     mosaic = np.asarray(ax.images[0].get_array())
     drawn = mosaic[np.isfinite(mosaic)].reshape(-1)
     assert sorted(set(drawn.round(4))) == [0.0, 0.25, 0.5, 1.0]
     assert (ax.images[0].norm.vmin, ax.images[0].norm.vmax) == (0, 1)
-    assert ax.get_title(loc="left") == "Basis"
 
 
 def test_a_vector_of_zeros_is_gray() -> None:
-    mosaic = vector_grid({"": torch.zeros(1, 1, 2, 2)}).images[0].get_array()
+    mosaic = image_grid({"": torch.zeros(1, 1, 2, 2)}, signed=True).images[0].get_array()
     assert (np.asarray(mosaic) == 0.5).all()
 
 
 def test_dimensions_fall_on_a_logarithmic_scale_from_noise_to_no_noise() -> None:
     series = {"network": [10, 20, 40], "optimum": torch.tensor([5, 5, 5])}
-    ax = dimensions_against_noise(series, [1.0, 0.1, 0.01], "Rank", level=5, title="Disks")
+    level = ("dimensions of the manifold", 5)
+    ax = curves_against("noise", series, "Rank", at=[0, 20, 40], scale="log", level=level)
     assert ax.get_yscale() == "log" and ax.get_xlim() == (0, 40)
     network, optimum, level = ax.lines
     assert network.get_xdata().tolist() == [0, 20, 40]
@@ -37,21 +37,27 @@ def test_dimensions_fall_on_a_logarithmic_scale_from_noise_to_no_noise() -> None
 
 
 def test_a_legend_can_be_left_out() -> None:
-    assert dimensions_against_noise({"a": [1, 2]}, [1, 0.1], "", legend=False).get_legend() is None
+    ax = curves_against("noise", {"a": [1, 2]}, "", at=[0, 20], scale="log", legend=False)
+    assert ax.get_legend() is None
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: vector_grid({}), "rows: empty; accepted"),
-        (lambda: vector_grid({"a": torch.ones(2, 3, 4, 4)}), r"rows\['a'\]: 3 channels where 1"),
-        (lambda: vector_grid({"a": torch.ones(4, 4)}), r"rows\['a'\]: shape \(4, 4\) is not"),
-        (lambda: dimensions_against_noise({}, [0.1], ""), "dimensions: empty; accepted"),
+        (lambda: image_grid({}, signed=True), "rows: empty; accepted"),
         (
-            lambda: dimensions_against_noise({"a": [1, 2]}, [0.1], ""),
-            r"dimensions\['a'\]: 2 numbers for 1 noise levels; accepted: one for each",
+            lambda: image_grid({"a": torch.ones(2, 3, 4, 4)}, signed=True),
+            r"rows\['a'\]: 3 channels where 1",
         ),
-        (lambda: dimensions_against_noise({"a": [1]}, [0.0], ""), "sigma: 0.0 is not a finite"),
+        (
+            lambda: image_grid({"a": torch.ones(4, 4)}, signed=True),
+            r"rows\['a'\]: shape \(4, 4\) is not",
+        ),
+        (lambda: curves_against("noise", {}, "", at=[20]), "curves: empty; accepted"),
+        (
+            lambda: curves_against("noise", {"a": [1, 2]}, "", at=[20]),
+            r"curves\['a'\]: 2 numbers for 1 abscissas; accepted: one for each",
+        ),
     ],
 )
 def test_bad_input_gives_one_clear_line(call, message: str) -> None:

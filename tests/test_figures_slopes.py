@@ -10,9 +10,10 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from gahb.book.figures import psnr_slopes, slopes_against_noise
+from gahb.book.figures import curves_against, psnr_slopes
 from gahb.metrics import LocalSlopes, PsnrCurve, local_slopes
 
 LEVELS = torch.arange(0.0, 41.0, 4.0, dtype=torch.float64)
@@ -32,11 +33,14 @@ def slopes() -> dict[str, LocalSlopes]:
     return {name: local_slopes(curve) for name, curve in curves().items()}
 
 
+def slopes_against_noise(slopes: dict, expected: dict, ax=None, **options) -> Axes:
+    y_label = "Slope of the PSNR curve"
+    return curves_against("noise", slopes, y_label, ax, expected=expected, **options)
+
+
 DRAWN = {
-    "psnr_slopes": lambda ax=None: psnr_slopes(curves(), EXPECTED, OVER, ax, title="Slopes"),
-    "slopes_against_noise": lambda ax=None: slopes_against_noise(
-        slopes(), EXPECTED, OVER, ax, title="Slopes"
-    ),
+    "psnr_slopes": lambda ax=None: psnr_slopes(curves(), EXPECTED, OVER, ax),
+    "slopes_against_noise": lambda ax=None: slopes_against_noise(slopes(), EXPECTED, ax),
 }
 
 
@@ -47,7 +51,6 @@ def test_one_new_figure_or_none_at_all(draw) -> None:
     other = plt.figure().add_subplot()
     assert draw(other) is other
     assert len(plt.get_fignums()) == 2
-    assert other.get_title(loc="left") == "Slopes"
     assert ax.get_xlabel() == "Input PSNR (dB)" and "PSNR" in ax.get_ylabel()
 
 
@@ -80,11 +83,14 @@ def test_local_slopes_are_drawn_with_their_bands_beside_the_expected_ones() -> N
     across = [line for line in ax.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in across] == list(EXPECTED.values())
     assert [line.get_color() for line in across] == [line.get_color() for line in measured]
+    beside = slopes_against_noise(slopes(), EXPECTED, level=("pixels", 1), legend="beside")
+    texts = [text.get_text() for text in beside.get_legend().get_texts()]
+    assert texts == ["α = 1", "α = 2", "expected", "pixels"]
     assert slopes_against_noise(slopes(), EXPECTED, legend=False).get_legend() is None
 
 
 def test_the_range_of_the_fit_is_shaded() -> None:
-    (shade,) = slopes_against_noise(slopes(), EXPECTED, OVER).patches
+    (shade,) = slopes_against_noise(slopes(), EXPECTED, shade=OVER).patches
     assert (shade.get_x(), shade.get_x() + shade.get_width()) == OVER
 
 
@@ -94,7 +100,7 @@ def test_the_range_of_the_fit_is_shaded() -> None:
         (lambda: psnr_slopes({}, EXPECTED, OVER), "curves: empty; accepted: at least one"),
         (lambda: psnr_slopes(curves(), {}, OVER), "expected: none for 'α = 1'; accepted: one"),
         (lambda: psnr_slopes(curves(), EXPECTED, (1, 5)), "low, high: 1 noise levels in"),
-        (lambda: slopes_against_noise({}, EXPECTED), "slopes: empty; accepted: at least one"),
+        (lambda: slopes_against_noise({}, EXPECTED), "curves: empty; accepted: at least one"),
         (lambda: slopes_against_noise(slopes(), {"α = 1": 1.0}), "expected: none for 'α = 2'"),
     ],
 )

@@ -29,7 +29,7 @@ def main() -> None:
             for n, curve in measured.items()
         }
         title = {"train": "Training images", "test": "Test images"}[images]
-        figures.psnr_curves(curves, ax, legend=images == "test", title=title)
+        figures.psnr_curves(curves, ax, legend=images == "test").set_title(title)
     fig.savefig(PICTURE, dpi=150, facecolor="white", metadata={"Software": None})
 
 

@@ -1,42 +1,47 @@
-"""Pictures of the book: each function draws one kind of axes and returns it."""
+"""Figures of the book: each function draws one kind of axes and returns them.
+
+What is drawn is a mapping: by number of training images N, which the legend writes ``N = ...`` and
+which has one color in all figures, or by name. Shades are 95% intervals. All functions have the
+look of the book, whatever the settings of the caller.
+
+``ax=`` is where to draw; by default these are the axes of a new figure as wide as a page, and
+:func:`panels` makes several. ``legend=False`` leaves the legend out. Titles, limits and scales are
+the caller's, ``ax.set_title("Test images")``.
+"""
 
 from gahb.book.figures.curves import (
     curve_against_updates,
-    divergence_by_noise,
-    estimates_against_n,
+    curves_against,
     gap_map,
     gaps,
     psnr_curves,
     psnr_slopes,
     rank_against_residual,
-    slopes_against_noise,
     variance_and_bias,
 )
 from gahb.book.figures.densities import density_1d, density_2d
 from gahb.book.figures.images import (
+    as_gray,
     basis_vectors,
-    dimensions_against_noise,
     drawn_from_one_noise,
     image_grid,
     shrinkage_and_coefficients,
     shrinkage_factors,
     similarity_histograms,
-    vector_grid,
 )
+from gahb.book.figures.look import colors, count_label, panels, style
 from gahb.book.figures.report import report_curves, report_images, report_similarities
-from gahb.book.figures.style import colors, count_label, panels, style
 
 __all__ = [
+    "as_gray",
     "basis_vectors",
     "colors",
     "count_label",
     "curve_against_updates",
+    "curves_against",
     "density_1d",
     "density_2d",
-    "dimensions_against_noise",
-    "divergence_by_noise",
     "drawn_from_one_noise",
-    "estimates_against_n",
     "gap_map",
     "gaps",
     "image_grid",
@@ -50,8 +55,6 @@ __all__ = [
     "shrinkage_and_coefficients",
     "shrinkage_factors",
     "similarity_histograms",
-    "slopes_against_noise",
     "style",
     "variance_and_bias",
-    "vector_grid",
 ]

@@ -2,51 +2,46 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
-from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from gahb.book.figures.style import BAND_OPACITY, GRAY, colors, label_axes, panels, style
+from gahb.book.figures import look
 from gahb.checks import check_number
 from gahb.optimal import Gaussian, GaussianMixture
 
 __all__ = ["density_1d", "density_2d"]
 
+Density = Gaussian | GaussianMixture
 
 POINTS = 601  # of a curve
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
-TONES = 61  # points along each side of a map of densities
-LEVELS = 9  # grays of such a map: few, as pictures of many frames must be small
-ARROWS = 13  # along each side of a field
+TONES, LEVELS = (
+    61,
+    9,
+)  # points per side and grays of a map: few, as pictures of frames must be small
+ARROWS = 13  # per side of a field
 PARTS = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
-MESH = 25  # lines of a mesh in each direction
-
-Density = Gaussian | GaussianMixture
+MESH = 25  # lines in each direction
+COLOR = look.colors(["dark", "middle", "light"])["middle"]  # which stands out against grays
 
 
 def density_1d(
-    density: Density,
-    sigma: float,
-    span: tuple[float, float] = (-3.0, 3.0),
-    steepest: float = 12.0,
+    density: Density, sigma: float, span: tuple[float, float] = (-3.0, 3.0), steepest: float = 12.0
 ) -> Figure:
-    """Noisy density, score and posterior mean of numbers at one noise level.
+    r"""Draw the noisy density, score and posterior mean of numbers at one noise level.
 
-    *Left:* the density of y, over that of x in gray. *Middle:* its score. *Right:* the posterior
-    mean f*(y), within one standard deviation of what x may have been, and the identity. The axes
-    do not depend on sigma: pictures of several noise levels can be stepped through.
+    *Left:* the density :math:`p_\sigma` of y, over that of x in gray. *Middle:* its score
+    :math:`\nabla \log p_\sigma`. *Right:* the posterior mean :math:`f^\star`, within one standard
+    deviation of what x may have been, and the identity. The axes do not depend on sigma: pictures
+    of several noise levels can be stepped through.
 
     Parameters
     ----------
     density : Gaussian or GaussianMixture
         Of images of one pixel.
-    sigma : float
-        Standard deviation of the noise.
     span : tuple of float
         Values of y to show.
     steepest : float
@@ -58,48 +53,40 @@ def density_1d(
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density', 'Score', 'Posterior mean']
     """
-    y = _points(span, POINTS).view(-1, 1, 1, 1)
-    _check_size(density, y)
-    line, noisy = y.flatten(), density.at(sigma)
-    fig, (left, middle, right) = panels(3, height=2.7, share_y=False)
-    color = _color()
-    clean = density.at(CLEAN).log_density(y).exp()
-    with style():
+    line, noisy = _points(span, POINTS), density.at(sigma)
+    y = line.view(-1, 1, 1, 1)
+    seen, clean = (f.log_density(y).exp() for f in (noisy, density.at(CLEAN)))
+    mean = noisy(y).flatten()
+    spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
+    fig, (left, middle, right) = look.panels(3, height=2.7, share_y=False)
+    with look.style():
         left.fill_between(line, clean, color="0.85", linewidth=0)
-        left.plot(line, noisy.log_density(y).exp(), color=color)
-        left.set_ylim(0, 1.05 * float(clean.max()))
-        middle.plot(line, density.score(y, sigma).flatten(), color=color)
-        middle.axhline(0, color=GRAY, linestyle=":", zorder=1)
-        middle.set_ylim(-steepest, steepest)
-        mean = noisy(y).flatten()
-        spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
-        right.fill_between(
-            line, mean - spread, mean + spread, color=color, alpha=BAND_OPACITY, linewidth=0
-        )
-        right.plot(line, mean, color=color)
-        right.plot(line, line, color=GRAY, linestyle=":", zorder=1)
-        right.set_ylim(*span)
-        label_axes(left, "Noisy y", r"$p_\sigma(y)$", "Density")
-        label_axes(middle, "Noisy y", r"$\nabla \log\, p_\sigma(y)$", "Score")
-        label_axes(right, "Noisy y", r"$f^\star(y)$", "Posterior mean")
-    for ax in (left, middle, right):
-        ax.set_xlim(*span)
+        left.plot(line, seen, color=COLOR)
+        left.set(ylim=(0, 1.05 * float(clean.max())), ylabel=r"$p_\sigma(y)$")
+        middle.plot(line, density.score(y, sigma).flatten(), color=COLOR)
+        look.level_line(middle, 0)
+        middle.set(ylim=(-steepest, steepest), ylabel=r"$\nabla \log\, p_\sigma(y)$")
+        look.band(right, line, mean - spread, mean + spread, COLOR)
+        right.plot(line, mean, color=COLOR)
+        right.plot(line, line, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
+        right.set(ylim=span, ylabel=r"$f^\star(y)$")
+    for ax, title in ((left, "Density"), (middle, "Score"), (right, "Posterior mean")):
+        ax.set(xlim=span, xlabel="Noisy y")
+        ax.set_title(title)
     return fig
 
 
 def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0, 2.0)) -> Figure:
-    """Noisy density, score and posterior mean of points in the plane at one noise level.
+    r"""Draw the noisy density, score and posterior mean of points in the plane at one noise level.
 
-    *Left:* the density of y, dark where it is large, and sigma^2 times the score as arrows: each
-    goes a third of the way from y to f*(y). *Right:* where the posterior mean takes a square mesh,
-    over points drawn from the clean density.
+    *Left:* the density of y, dark where it is large, and :math:`\sigma^2 \nabla \log p_\sigma` as
+    arrows: each goes a third of the way from y to :math:`f^\star(y)`. *Right:* where the posterior
+    mean takes a square mesh, over points drawn from the clean density.
 
     Parameters
     ----------
     density : Gaussian or GaussianMixture
         Of images (1, 1, 2).
-    sigma : float
-        Standard deviation of the noise.
     span : tuple of float
         Values of both coordinates to show.
 
@@ -109,39 +96,26 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density and score', 'Posterior mean of a mesh']
     """
-    map_of_points, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
-    _check_size(density, map_of_points)
-    noisy = density.at(sigma)
-    tones = noisy.log_density(map_of_points).exp().view(TONES, TONES).numpy()
-    fig, (left, right) = panels(2, height=3.8)
-    with style():
-        side = _points(span, TONES).numpy()
+    side, noisy = _points(span, TONES).numpy(), density.at(sigma)
+    places, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
+    tones = noisy.log_density(places).exp().view(TONES, TONES).numpy()
+    start = arrows.flatten(1).numpy()
+    step = noisy(arrows).flatten(1).numpy() - start
+    moved = noisy(mesh).view(MESH, MESH, 2).numpy()
+    fig, (left, right) = look.panels(2, height=3.8)
+    with look.style():
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")
-        start = arrows.flatten(1).numpy()
-        step = noisy(arrows).flatten(1).numpy() - start
-        left.quiver(*start.T, *step.T, color=_color(), angles="xy", scale_units="xy", scale=PARTS)
-        across, up = density.draw(300).flatten(1).T.numpy()
-        right.scatter(across, up, s=5, color="0.75", linewidths=0, zorder=1)
-        moved = noisy(mesh).view(MESH, MESH, 2).numpy()
+        left.quiver(*start.T, *step.T, color=COLOR, angles="xy", scale_units="xy", scale=PARTS)
+        points = density.draw(300).flatten(1).T.numpy()
+        right.scatter(*points, s=5, color="0.75", linewidths=0, zorder=1)
         lines = [*moved, *np.swapaxes(moved, 0, 1)]
-        right.add_collection(LineCollection(lines, colors=[_color()], linewidths=0.7))
-        label_axes(left, r"$y_1$", r"$y_2$", "Density and score")
-        label_axes(right, r"$y_1$", r"$y_2$", "Posterior mean of a mesh")
-    for ax in (left, right):
-        _frame(ax, span)
+        right.add_collection(LineCollection(lines, colors=[COLOR], linewidths=0.7))
+    for ax, title in ((left, "Density and score"), (right, "Posterior mean of a mesh")):
+        ax.set(xlim=span, ylim=span, aspect="equal")
+        ax.grid(False)
+        look.label_axes(ax, r"$y_1$", r"$y_2$")
+        ax.set_title(title)
     return fig
-
-
-def _frame(ax: Axes, span: tuple[float, float]) -> None:
-    ax.set_xlim(*span)
-    ax.set_ylim(*span)
-    ax.set_aspect("equal")
-    ax.grid(False)
-
-
-def _color() -> Any:
-    """Second of three colors in order, which stands out against grays."""
-    return colors(["dark", "middle", "light"])["middle"]
 
 
 def _points(span: tuple[float, float], count: int) -> Tensor:
@@ -154,12 +128,6 @@ def _points(span: tuple[float, float], count: int) -> Tensor:
 
 
 def _square(span: tuple[float, float], count: int) -> Tensor:
-    """Points of a square lattice, row by row from below, (count^2, 1, 1, 2)."""
-    side = _points(span, count)
-    down, across = torch.meshgrid(side, side, indexing="ij")
+    """Return the points of a square lattice, row by row from below, (count^2, 1, 1, 2)."""
+    down, across = torch.meshgrid(*[_points(span, count)] * 2, indexing="ij")
     return torch.stack([across, down], dim=-1).view(-1, 1, 1, 2)
-
-
-def _check_size(density: Density, y: Tensor) -> None:
-    """The densities say themselves which images they accept: with noise level 1, at one of them."""
-    density.at(1.0).log_density(y[:1])

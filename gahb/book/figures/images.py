@@ -1,61 +1,58 @@
-"""Grids of images."""
+"""Images: side by side, how alike they are, and the bases that they are denoised in."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
-import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
-from torch import Tensor, as_tensor, float64
+from torch import Tensor
 
 from gahb.basis import Basis, coefficients
-from gahb.book.figures.style import (
-    GRAY,
-    WIDTH,
-    Label,
-    axes_or_new,
-    check_some,
-    colors,
-    count_label,
-    label_axes,
-    label_noise_axis,
-    label_text,
-    labeled_legend,
-    panels,
-    style,
-)
+from gahb.book.figures import look
+from gahb.book.figures.look import Label, label_text
 from gahb.checks import check_count, check_images
-from gahb.metrics import psnr_from_sigma
 
 __all__ = [
+    "as_gray",
     "basis_vectors",
-    "dimensions_against_noise",
     "drawn_from_one_noise",
     "image_grid",
     "shrinkage_and_coefficients",
     "shrinkage_factors",
     "similarity_histograms",
-    "vector_grid",
 ]
 
+LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
+HEADER, INCHES_PER_LETTER = 0.4, 0.08
+ROW_HEIGHT, ROW_MARGIN = 1.0, 1.0
+BINS = np.linspace(-0.5, 1, 61)
+COLUMNS, TITLE_INCHES = 7, 0.24
 
-LARGEST_IMAGE = 1.5  # inches
-TALLEST = 9.0
-HEADER = 0.4
-INCHES_PER_LETTER = 0.08
+
+def as_gray(v: Tensor) -> Tensor:
+    """Return signed images (n, C, H, W) as gray levels: 0 is gray, the largest magnitude 0 or 1.
+
+    Examples
+    --------
+    >>> as_gray(torch.tensor([[[[0.0, -2.0], [1.0, 0.0]]]]))
+    tensor([[[[0.5000, 0.0000],
+              [0.7500, 0.5000]]]])
+    """
+    largest = v.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
+    return 0.5 + v / (2 * largest)
 
 
 def image_grid(
     rows: Mapping[Label, Tensor],
     columns: Sequence[str] | None = None,
     ax: Axes | None = None,
-    title: str | None = None,
+    *,
+    signed: bool = False,
 ) -> Axes:
-    """Gray images in labeled rows and columns, black at 0 and white at 1.
+    """Draw gray images in labeled rows and columns, black at 0 and white at 1.
 
     Values beyond [0, 1], such as those of noisy images, are drawn black or white. A row with fewer
     images than the others stays empty at its end.
@@ -67,10 +64,8 @@ def image_grid(
         (n, 1, H, W), all of one size.
     columns : sequence of str, optional
         Labels above the columns, one for each image of the longest row.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    title : str, optional
-        Title above the grid.
+    signed : bool
+        Draw 0 gray, and the largest magnitude of each image black or white (:func:`as_gray`).
 
     Examples
     --------
@@ -85,32 +80,34 @@ def image_grid(
         raise ValueError(f"columns: {len(columns)} labels where {longest} are accepted")
     labels = [label_text(label) for label in rows]
     margin = max(1, round(width / 16))
-    mosaic = torch.stack([_strip(images, longest, margin) for images in rows.values()])
-    mosaic = mosaic.flatten(0, 1)[:-margin]
-    with style():
-        if ax is None:
-            ax = panels(1, _figure_height(mosaic, labels, longest))[1][0]
-        ax.imshow(mosaic.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    shown = [as_gray(images) if signed else images for images in rows.values()]
+    mosaic = torch.cat([_strip(images, longest, margin) for images in shown])[:-margin]
+    with look.on_axes(ax, _figure_height(mosaic, labels, longest)) as ax:
+        _show(ax, mosaic)
         ax.set_anchor("NW")
         ax.set_yticks(_centers(len(rows), height, margin), labels)
         ax.set_xticks(_centers(longest, width, margin) if columns else [], columns or [])
         ax.tick_params(length=0, labeltop=True, labelbottom=False)
-        ax.grid(False)
-        ax.spines[:].set_visible(False)
-        if title is not None:
-            ax.set_title(title)
     return ax
 
 
-def _figure_height(mosaic: Tensor, labels: Iterable[str], longest: int) -> float:
-    """Height in inches at which the grid fills the page, short of images that are too coarse."""
+def _show(ax: Axes, image: Tensor) -> None:
+    """Draw an image (H, W) alone on its axes, without a frame."""
+    ax.imshow(image.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    ax.set(xticks=[], yticks=[])
+    ax.grid(False)
+    ax.spines[:].set_visible(False)
+
+
+def _figure_height(mosaic: Tensor, labels: Sequence[str], longest: int) -> float:
+    """Return the height in inches at which the grid fills the page, no image being too coarse."""
     widest_label = max(len(label) for label in labels)
-    width = min(WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
+    width = min(look.WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
     return min(TALLEST, HEADER + width * len(mosaic) / mosaic.shape[1])
 
 
 def _centers(count: int, side: int, margin: int) -> list[float]:
-    """Positions of the centers of images in a row, in pixels, the first pixel's center being 0."""
+    """Return the centers of images in a row, in pixels, the first pixel's center being 0."""
     return [i * (side + margin) + (side - 1) / 2 for i in range(count)]
 
 
@@ -127,7 +124,7 @@ def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, int]:
 
 
 def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
-    """Images side by side with an empty (NaN) margin between and below, (H + margin, width)."""
+    """Put images side by side, with an empty (NaN) margin between and below."""
     n, _, height, width = images.shape
     strip = torch.full((height + margin, longest, width + margin), torch.nan)
     strip[:height, :n, :width] = images.detach().cpu()[:, 0].transpose(0, 1)
@@ -137,25 +134,13 @@ def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
 # --- How alike images are: side by side, and as histograms ---
 
 
-BINS = np.linspace(-0.5, 1, 61)
-ROW_HEIGHT, MARGIN = 1.0, 1.0  # inches
-PALETTE = ("tab:blue", "tab:orange")
-
-
 def drawn_from_one_noise(
     samples: Mapping[tuple[int, str], Tensor], closest: Mapping[tuple[int, str], Tensor], i: int
 ) -> Axes:
-    """What two networks draw from the same noise, one column for each N (Figure 2).
+    """Draw the samples ``i`` of two networks from the same noise, one column for each N (Figure 2).
 
-    Above and below stand the training images that are closest to the two.
-
-    Parameters
-    ----------
-    samples, closest : mapping of (int, str) to Tensor
-        By number of training images N and subset, ``S1`` or ``S2``: what the network draws, and
-        the training images closest to it, (m, 1, H, W).
-    i : int
-        Which of the m samples.
+    Above and below stand the training images that are closest to the two. Both mappings are by
+    number of training images N and subset, ``S1`` or ``S2``, and hold images (m, 1, H, W).
 
     Examples
     --------
@@ -164,71 +149,54 @@ def drawn_from_one_noise(
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['N = 1', 'N = 10']
     """
-    check_some("samples", samples)
+    look.check_some("samples", samples)
     sizes = list(dict.fromkeys(n for n, _ in samples))
-    rows = {
-        "closest in S1": (closest, "S1"),
-        "network of S1": (samples, "S1"),
-        "network of S2": (samples, "S2"),
-        "closest in S2": (closest, "S2"),
+    rows: dict[Label, Tensor] = {
+        f"{kind} {subset}": torch.stack([images[n, subset][i] for n in sizes])
+        for kind, images, subset in (
+            ("closest in", closest, "S1"),
+            ("network of", samples, "S1"),
+            ("network of", samples, "S2"),
+            ("closest in", closest, "S2"),
+        )
     }
-    images: dict[Label, Tensor] = {
-        label: torch.stack([among[n, subset][i] for n in sizes])
-        for label, (among, subset) in rows.items()
-    }
-    return image_grid(images, columns=[label_text(n) for n in sizes])
+    return image_grid(rows, columns=[label_text(n) for n in sizes])
 
 
-def similarity_histograms(
-    groups: Mapping[str, Mapping[Label, Tensor]], title: str | None = None
-) -> list[Axes]:
-    """Histograms of cosine similarities, one row for each training set size (Figures 2 and 6).
+def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[Axes]:
+    """Draw histograms of cosine similarities, one row of axes for each N (Figures 2 and 6).
 
-    Each is as high as its row.
-
-    Parameters
-    ----------
-    groups : mapping of str to mapping of int or str to Tensor
-        One or two kinds of similarity by name; each by number of training images N, or label, and
-        all with the same ones. The values, (n,), lie in [-0.5, 1]; a line marks their median.
-    title : str, optional
-        Title above the first row.
-
-    Returns
-    -------
-    list of Axes
-        One for each row, with a common horizontal axis.
+    Each is as high as its row; a line marks its median. There are one or two ``groups``, by name,
+    each with values (n,) in [-0.5, 1] by number of training images N, the same ones in both.
 
     Examples
     --------
-    >>> import torch
     >>> same, other = torch.full((9,), 0.9), torch.full((9,), 0.6)
     >>> axes = similarity_histograms({"a": {10: same, 100: other}, "b": {10: other, 100: same}})
     >>> [ax.get_ylabel() for ax in axes], axes[-1].get_xlabel()
     (['N = 10', 'N = 100'], 'Cosine similarity (means removed)')
     """
-    check_some("groups", groups)
+    look.check_some("groups", groups)
+    palette = dict(zip(groups, look.SIMILARITIES, strict=False))
     labels = list(next(iter(groups.values())))
-    if len(groups) > len(PALETTE) or any(list(group) != labels for group in groups.values()):
+    if len(groups) > len(palette) or any(list(group) != labels for group in groups.values()):
         raise ValueError("groups: accepted: one or two, with the same labels in the same order")
-    check_some("groups", dict.fromkeys(labels))
-    with style():
-        size = (WIDTH, MARGIN + ROW_HEIGHT * len(labels))
-        axes = list(plt.subplots(len(labels), 1, figsize=size, sharex=True, squeeze=False)[1][:, 0])
+    look.check_some("groups", dict.fromkeys(labels))
+    height = ROW_MARGIN + ROW_HEIGHT * len(labels)
+    _, axes = look.panels(1, height, rows=len(labels), share_x=True)
+    with look.style():
         for ax, label in zip(axes, labels, strict=True):
-            for color, (name, group) in zip(PALETTE, groups.items(), strict=False):
-                values = group[label].numpy()
+            for name, group in groups.items():
+                values, color = group[label].numpy(), palette[name]
                 # Each to its own peak: beside a spike, a broad histogram would not be seen.
                 counts = np.histogram(values, BINS)[0]
-                ax.stairs(
-                    counts / counts.max(), BINS, color=color, alpha=0.6, fill=True, label=name
-                )
+                heights = counts / counts.max()
+                ax.stairs(heights, BINS, color=color, alpha=0.6, fill=True, label=name)
                 ax.axvline(float(np.median(values)), color=color)
             ax.set_yticks([])
             ax.set_ylabel(label_text(label), rotation=0, ha="right", va="center")
         axes[-1].set_xlabel("Cosine similarity (means removed)")
         axes[-1].set_xlim(BINS[0], BINS[-1])
-        axes[0].set_title(title or "")
         axes[0].legend(loc="upper left")
     return axes
 
@@ -236,124 +204,71 @@ def similarity_histograms(
 # --- Adaptive bases: their vectors, how the factors fall, and what of an image is in them ---
 
 
-FACTORS, COEFFICIENTS = "tab:red", "tab:blue"
-COLUMNS = 7
-TITLE_INCHES = 0.24
+def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
+    """Draw basis vectors as images, each with its shrinkage factor above (Figure 3, right).
 
-
-def basis_vectors(basis: Basis, numbers: Sequence[int], columns: int = COLUMNS) -> Figure:
-    """Basis vectors as images, each with its shrinkage factor above (Figure 3, right).
-
-    Gray is 0; black and white are the largest magnitude of each vector. Of several channels the
-    mean is drawn.
-
-    Parameters
-    ----------
-    basis : Basis
-        Basis of k vectors.
-    numbers : sequence of int
-        Which of them, from 1 to k.
-    columns : int
-        Vectors in a row.
+    Vectors are numbered from 1, and drawn as by :func:`as_gray`; of several channels the mean.
 
     Examples
     --------
-    >>> import gahb, torch
+    >>> import gahb
     >>> basis = gahb.adaptive_basis(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4))
     >>> figure = basis_vectors(basis, [1, 2, 16])
     >>> print(figure.axes[2].get_title())
     $\\lambda_{16} = 0.50$
     """
-    check_count("columns", columns)
     if not len(numbers):
         raise ValueError("numbers: empty; accepted: at least one basis vector")
     for k in numbers:
         check_count("numbers", k, 1, len(basis.eigenvalues))
-    rows = -(-len(numbers) // columns)
+    rows = -(-len(numbers) // COLUMNS)
     height, width = basis.eigenvectors.shape[2:]
-    row_inches = WIDTH / columns * height / width + TITLE_INCHES
-    with style():
-        figure, axes = plt.subplots(
-            rows, columns, figsize=(WIDTH, rows * row_inches), squeeze=False
-        )
-        for ax in axes.flat[len(numbers) :]:
-            ax.remove()
-        for ax, k in zip(axes.flat, numbers, strict=False):
-            _draw_vector(ax, basis.eigenvectors[k - 1])
-            factor = f"{float(basis.eigenvalues[k - 1]):.2f}"
-            ax.set_title(rf"$\lambda_{{{k}}} = {factor}$", fontsize=9, loc="center")
+    row_inches = look.WIDTH / COLUMNS * height / width + TITLE_INCHES
+    figure, axes = look.panels(COLUMNS, rows * row_inches, rows=rows, share_y=False)
+    for ax in axes[len(numbers) :]:
+        ax.remove()
+    for ax, k in zip(axes, numbers, strict=False):
+        vector = basis.eigenvectors[k - 1].detach().cpu().mean(0)
+        _show(ax, as_gray(vector[None, None])[0, 0])
+        factor = f"{float(basis.eigenvalues[k - 1]):.2f}"
+        ax.set_title(rf"$\lambda_{{{k}}} = {factor}$", fontsize=9, loc="center")
     return figure
 
 
-def shrinkage_factors(
-    bases: Mapping[Label, Basis],
-    ax: Axes | None = None,
-    *,
-    legend: bool = True,
-    title: str | None = None,
-) -> Axes:
-    """Shrinkage factors of several bases against their number k, which is on a logarithmic scale.
-
-    Parameters
-    ----------
-    bases : mapping of int or str to Basis
-        Bases by name, or by number of training images N.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    legend : bool
-        Draw a legend.
-    title : str, optional
-        Title of the axes.
+def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> Axes:
+    """Draw shrinkage factors of several bases against their number k, on a logarithmic scale.
 
     Examples
     --------
-    >>> import gahb, torch
+    >>> import gahb
     >>> basis = gahb.adaptive_basis(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4))
     >>> ax = shrinkage_factors({"half": basis})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('k', 'Shrinkage factor $\\\\lambda_k$')
     """
-    check_some("bases", bases)
-    palette = colors(bases)
-    with style():
-        ax = axes_or_new(ax)
+    look.check_some("bases", bases)
+    palette = look.colors(bases)
+    with look.on_axes(ax) as ax:
         for label, basis in bases.items():
             factors = basis.eigenvalues.cpu()
             ax.plot(range(1, len(factors) + 1), factors, color=palette[label])
-        ax.set_xscale("log")
-        ax.xaxis.set_major_formatter(FuncFormatter(lambda k, _: count_label(round(k))))
+        look.log_axis(ax)
         for level in (0, 1):
-            ax.axhline(level, color=GRAY, linestyle=":", zorder=1)
-        label_axes(ax, "k", r"Shrinkage factor $\lambda_k$", title)
-        if legend:
-            labeled_legend(ax, palette, {})
+            look.level_line(ax, level)
+        look.label_axes(ax, "k", r"Shrinkage factor $\lambda_k$")
+        look.legend(ax, palette, {})
     return ax
 
 
-def shrinkage_and_coefficients(
-    basis: Basis, x: Tensor, ax: Axes | None = None, *, title: str | None = None
-) -> Axes:
-    """Shrinkage factors and what a clean image has along their vectors (Figure 3, bottom left).
+def shrinkage_and_coefficients(basis: Basis, x: Tensor, ax: Axes | None = None) -> Axes:
+    r"""Draw shrinkage factors and what a clean image has along their vectors (Figure 3, left).
 
-    Parameters
-    ----------
-    basis : Basis
-        Basis at a noisy image.
-    x : Tensor
-        The clean image, (1, C, H, W).
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    title : str, optional
-        Title of the axes.
-
-    Returns
-    -------
-    matplotlib.axes.Axes
-        Those of the factors, at the left; the magnitudes |<x, e_k>| have their axis at the right.
+    Returns the axes of the factors, at the left; the magnitudes :math:`|\langle x, e_k \rangle|`
+    of the clean image, (1, C, H, W), have their axis at the right.
 
     Examples
     --------
-    >>> import gahb, torch
+    >>> import gahb
     >>> y = torch.rand(1, 1, 4, 4)
     >>> ax = shrinkage_and_coefficients(gahb.adaptive_basis(lambda y: 0.5 * y, y), y)
     >>> ax.get_xlabel()
@@ -363,127 +278,17 @@ def shrinkage_and_coefficients(
     if len(magnitudes) != 1:
         raise ValueError(f"x: {len(magnitudes)} images; accepted: one, of shape (1, C, H, W)")
     k = range(1, len(basis.eigenvalues) + 1)
-    with style():
-        ax = axes_or_new(ax)
+    with look.on_axes(ax) as ax:
         right = ax.twinx()
-        right.plot(k, magnitudes[0], color=COEFFICIENTS, linewidth=0.9)
-        ax.plot(k, basis.eigenvalues.cpu(), color=FACTORS)
+        right.plot(k, magnitudes[0], color=look.COEFFICIENTS, linewidth=0.9)
+        ax.plot(k, basis.eigenvalues.cpu(), color=look.FACTORS)
         ax.set_zorder(right.get_zorder() + 1)
         ax.patch.set_visible(False)
-        label_axes(ax, "k", r"Shrinkage factor $\lambda_k$", title)
-        right.set_ylabel(r"$|\langle x, e_k \rangle|$", color=COEFFICIENTS)
-        ax.yaxis.label.set_color(FACTORS)
+        look.label_axes(ax, "k", r"Shrinkage factor $\lambda_k$")
+        right.set_ylabel(r"$|\langle x, e_k \rangle|$", color=look.COEFFICIENTS)
+        ax.yaxis.label.set_color(look.FACTORS)
         right.spines["right"].set_visible(True)
         for axes in (ax, right):
             axes.grid(False)  # two axes, two scales
         right.set_ylim(0, None)
-    return ax
-
-
-def _draw_vector(ax: Axes, vector: Tensor) -> None:
-    image = vector.detach().cpu().mean(0)
-    largest = float(image.abs().max())
-    ax.imshow(image.numpy(), cmap="gray", vmin=-largest, vmax=largest)
-    ax.set_xticks([])
-    ax.set_yticks([])
-    ax.grid(False)
-    ax.spines[:].set_visible(False)
-
-
-# --- Tangent spaces beside adaptive bases, and how many dimensions a denoiser keeps ---
-
-
-def vector_grid(
-    rows: Mapping[Label, Tensor], columns: Sequence[str] | None = None, title: str | None = None
-) -> Axes:
-    """Basis vectors as images in labeled rows, one row for each basis (Figure 5).
-
-    Gray is 0; black and white are the largest magnitude of each vector.
-
-    Parameters
-    ----------
-    rows : mapping of int or str to Tensor
-        Label at the left of each row, and its vectors, (k, 1, H, W), all of one size.
-    columns : sequence of str, optional
-        Labels above the columns, one for each vector of the longest row.
-    title : str, optional
-        Title above the grid.
-
-    Examples
-    --------
-    >>> from torch import eye
-    >>> ax = vector_grid({"pixels": eye(4).view(4, 1, 2, 2)}, ["1", "2", "3", "4"])
-    >>> [label.get_text() for label in ax.get_xticklabels()]
-    ['1', '2', '3', '4']
-    """
-    check_some("rows", rows)
-    images = {}
-    for label, vectors in rows.items():
-        check_images(f"rows[{label!r}]", vectors, channels=1)
-        largest = vectors.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
-        images[label] = (0.5 + 0.5 * vectors / largest).float()
-    return image_grid(images, columns, title=title)
-
-
-def dimensions_against_noise(
-    dimensions: Mapping[Label, Sequence[float] | Tensor],
-    sigma: Sequence[float] | Tensor,
-    y_label: str,
-    ax: Axes | None = None,
-    *,
-    level: float | None = None,
-    level_label: str = "dimensions of the manifold",
-    legend: bool = True,
-    title: str | None = None,
-) -> Axes:
-    """Numbers of dimensions on a logarithmic scale against the noise level (Figure 5).
-
-    Parameters
-    ----------
-    dimensions : mapping of int or str to sequence of float
-        By name, one positive number for each noise level: of shrinkage factors that are not small,
-        or the squared error divided by sigma^2.
-    sigma : sequence of float
-        Noise levels, as standard deviations.
-    y_label : str
-        What was counted or measured.
-    ax : matplotlib.axes.Axes, optional
-        Where to draw; a new figure by default.
-    level : float, optional
-        Number of dimensions to draw a dotted line at.
-    level_label : str
-        What the legend calls that line.
-    legend : bool
-        Draw a legend.
-    title : str, optional
-        Title of the axes.
-
-    Examples
-    --------
-    >>> ax = dimensions_against_noise({"network": [6, 9, 20]}, [0.4, 0.2, 0.1], "Rank", level=5)
-    >>> ax.get_xlabel(), ax.get_ylabel()
-    ('Input PSNR (dB)', 'Rank')
-    """
-    check_some("dimensions", dimensions)
-    for name, numbers in dimensions.items():
-        if len(numbers) != len(sigma):
-            given = f"{len(numbers)} numbers for {len(sigma)} noise levels"
-            raise ValueError(f"dimensions[{name!r}]: {given}; accepted: one for each")
-    input_psnr = psnr_from_sigma(as_tensor(sigma, dtype=float64))
-    palette = colors(dimensions)
-    with style():
-        ax = axes_or_new(ax)
-        ax.set_yscale("log")
-        for name, numbers in dimensions.items():
-            ax.plot(input_psnr, as_tensor(numbers), color=palette[name], marker="o")
-        label_noise_axis(ax, [input_psnr], y_label, title)
-        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
-        ax.yaxis.set_minor_formatter(NullFormatter())
-        line_styles = {}
-        if level is not None:
-            ax.axhline(level, color=GRAY, linestyle=":", zorder=1)
-            line_styles[level_label] = ":"
-        if legend:
-            labeled_legend(ax, palette, line_styles)
     return ax

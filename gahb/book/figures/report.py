@@ -7,7 +7,7 @@ from torch import Tensor
 
 from gahb.book.figures.curves import gaps, psnr_curves
 from gahb.book.figures.images import image_grid, similarity_histograms
-from gahb.book.figures.style import Label, panels
+from gahb.book.figures.look import Label, panels
 from gahb.checks import check_count
 from gahb.report import Report, Side
 
@@ -47,12 +47,13 @@ def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axe
         "sample of B": report.b.samples,
         "closest in B's set": report.b.closest,
     }
-    return image_grid(
+    ax = image_grid(
         {name: _gray(images[:count]) for name, images in rows.items()},
         columns=[f"{similarity:z.2f}" for similarity in report.between[:count]],
         ax=ax,
-        title="Similarity of the two samples",
     )
+    ax.set_title("Similarity of the two samples")
+    return ax
 
 
 def report_similarities(report: Report) -> Axes:
@@ -100,14 +101,14 @@ def report_curves(report: Report) -> list[Axes]:
     on_train = {name: side.on_train for name, side in sides.items()}
     on_test = {name: side.on_test for name, side in sides.items()}
     _, (left, right) = panels(2, share_y=False)
-    psnr_curves(
-        on_test, left, dashed=on_train, dashed_label="training images", title="Test images (solid)"
-    )
+    psnr_curves(on_test, left, dashed=on_train, dashed_label="training images")
+    left.set_title("Test images (solid)")
     highest = max(
         float(curve.output_psnr.max()) for curve in [*on_train.values(), *on_test.values()]
     )
     left.set_ylim(top=min(highest, HIGHEST_DRAWN) + 1)
-    gaps({name: side.gap for name, side in sides.items()}, right, legend=False, title="Gap")
+    gaps({name: side.gap for name, side in sides.items()}, right, legend=False)
+    right.set_title("Gap")
     return [left, right]
 
 

@@ -1,4 +1,4 @@
-"""One look for all figures: sizes, type, and colors that are ordered like what they stand for."""
+"""One look for all figures: sizes, colors by meaning, and what the axes of several share."""
 
 from __future__ import annotations
 
@@ -12,33 +12,27 @@ import matplotlib.pyplot as plt
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.text import Text
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.metrics import psnr_from_sigma
 
-__all__ = [
-    "BAND_OPACITY",
-    "Label",
-    "axes_or_new",
-    "band",
-    "check_some",
-    "colors",
-    "count_label",
-    "label_axes",
-    "label_noise_axis",
-    "label_text",
-    "labeled_legend",
-    "panels",
-    "style",
-]
-
+Label = int | str  # a number of training images N, or a name
 
 WIDTH = 7.0  # inches; a page is about 700 pixels wide, so that 10 points are 14 pixels on it
 HEIGHT = 4.2
 LARGEST_N = 10**5
-GRAY = "0.45"
-Label = int | str  # a number of training images N, or a name
+SIGMAS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+
+# One color and one line style for each meaning; sizes N and methods have the ramp of ``colors``.
+GRAY = "0.45"  # what the rest is compared with: the identity, levels, marks
+SIMILARITIES = ("tab:blue", "tab:orange")  # of two networks, and to the training set
+FACTORS, COEFFICIENTS = "tab:red", "tab:blue"
+REFERENCE: Any = "--"  # an optimum, theory or training images
+LEVEL: Any = ":"  # a constant, the identity
+BAND_OPACITY = 0.18
 
 _LOOK: Any = {
     "figure.figsize": (WIDTH, HEIGHT),
@@ -98,17 +92,21 @@ def style() -> Iterator[None]:
     matplotlib.interactive(interactive)
 
 
-def panels(columns: int, height: float = 3.6, *, share_y: bool = True) -> tuple[Figure, list[Axes]]:
-    """Figure of one row of axes, as wide as a page.
+class _BookAxes(Axes):
+    """Axes whose titles have the look of the book also where a caller sets them."""
 
-    Parameters
-    ----------
-    columns : int
-        Number of axes.
-    height : float
-        Height of the figure in inches; a page is 7 inches wide.
-    share_y : bool
-        One vertical axis for all, labeled at the left only.
+    def set_title(self, *args: Any, **kwargs: Any) -> Text:
+        with style():
+            return super().set_title(*args, **kwargs)
+
+
+def panels(
+    columns: int, height: float = 3.6, *, rows: int = 1, share_x: bool = False, share_y: bool = True
+) -> tuple[Figure, list[Axes]]:
+    """Create a figure as wide as a page, 7 inches, with one row of axes, or more, row by row.
+
+    The axes share their horizontal or vertical axis if asked to: all but the ones at the bottom
+    and at the left are then without numbers and labels. The height is in inches.
 
     Examples
     --------
@@ -117,26 +115,26 @@ def panels(columns: int, height: float = 3.6, *, share_y: bool = True) -> tuple[
     """
     check_count("columns", columns)
     check_number("height", height, low=0.5)
+    of_all: Any = {"squeeze": False, "subplot_kw": {"axes_class": _BookAxes}}
     with style():
-        fig, axes = plt.subplots(1, columns, figsize=(WIDTH, height), sharey=share_y, squeeze=False)
-    return fig, list(axes[0])
+        fig, axes = plt.subplots(
+            rows, columns, figsize=(WIDTH, height), sharex=share_x, sharey=share_y, **of_all
+        )
+    return fig, list(axes.flat)
 
 
-def axes_or_new(ax: Axes | None, height: float = HEIGHT) -> Axes:
-    """Give ``ax`` itself, or the axes of a new figure as wide as a page."""
-    return panels(1, height)[1][0] if ax is None else ax
+@contextmanager
+def on_axes(ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
+    """Draw on ``ax``, or on the axes of a new figure as wide as a page, in the look of the book."""
+    with style():
+        yield panels(1, height)[1][0] if ax is None else ax
 
 
 def colors(labels: Iterable[Label]) -> dict[Label, Any]:
-    """Color of each label, from dark to light in an order that color-blind readers see too.
+    """Return the color of each label, from dark to light, ordered for color-blind readers too.
 
     A training set size has the same color in every figure, by its logarithm; names are spread
     evenly in the order given.
-
-    Parameters
-    ----------
-    labels : iterable of int or str
-        Numbers of training images N, from 1 to 100,000, or names.
 
     Examples
     --------
@@ -172,13 +170,6 @@ def label_text(label: Label) -> str:
     return f"N = {count_label(label)}" if isinstance(label, int) else label
 
 
-# --- What the axes of several figures share: the noise axis, bands, labels and legends ---
-
-
-BAND_OPACITY = 0.18
-SIGMAS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
-
-
 def check_some(argument: str, entries: Mapping[Any, Any]) -> None:
     """Raise ValueError if there is nothing to draw."""
     if not entries:
@@ -192,22 +183,46 @@ def band(ax: Axes, x: Tensor, low: Tensor, high: Tensor, color: Any) -> None:
     )
 
 
-def label_axes(ax: Axes, x: str, y: str, title: str | None) -> None:
+def level_line(ax: Axes, y: float) -> None:
+    """Draw a dotted line across the axes at a level that others are compared with."""
+    ax.axhline(y, color=GRAY, linestyle=LEVEL, zorder=1)
+
+
+def label_axes(ax: Axes, x: str, y: str) -> None:
     """Label both axes; the vertical one only where it carries numbers, not in inner panels."""
     ax.set_xlabel(x)
     if ax.yaxis.get_tick_params().get("labelleft", True):
         ax.set_ylabel(y)
-    if title is not None:
-        ax.set_title(title)
 
 
-def label_noise_axis(ax: Axes, levels: Sequence[Tensor], y: str, title: str | None) -> None:
-    """Horizontal axis in dB of input PSNR, and the same noise levels as sigma above."""
+def vertical_scale(ax: Axes, scale: str | float) -> None:
+    """Make the vertical axis linear, logarithmic, or linear up to a value and then logarithmic."""
+    if scale == "linear":
+        return
+    if scale == "log":
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_minor_formatter(NullFormatter())
+    else:
+        ax.set_yscale("symlog", linthresh=scale)
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}".replace("-", "−")))
+
+
+def log_axis(ax: Axes, *, counts: bool = True) -> None:
+    """Make the horizontal axis logarithmic; numbers at it are whole unless they are no counts."""
+    ax.set_xscale("log")
+    if not counts:
+        return
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: count_label(round(n))))
+    ax.xaxis.set_minor_formatter(NullFormatter())
+
+
+def noise_axis(ax: Axes, levels: Sequence[Tensor]) -> None:
+    """Fit the horizontal axis to input PSNRs in dB, and write the same levels as sigma above."""
     low = min(float(level.min()) for level in levels)
     high = max(float(level.max()) for level in levels)
     if low < high:
         ax.set_xlim(low, high)
-    label_axes(ax, "Input PSNR (dB)", y, title)
     above = ax.secondary_xaxis("top")
     inside = [sigma for sigma in SIGMAS if low - 1e-6 <= psnr_from_sigma(sigma) <= high + 1e-6]
     above.set_xticks([psnr_from_sigma(sigma) for sigma in inside], [f"{s:g}" for s in inside])
@@ -215,22 +230,12 @@ def label_noise_axis(ax: Axes, levels: Sequence[Tensor], y: str, title: str | No
     above.tick_params(labelsize=8, length=2.5)
 
 
-def labeled_legend(
-    ax: Axes,
-    palette: Mapping[Label, Any],
-    line_styles: Mapping[str, Any],
-    *,
-    beside: bool = False,
+def legend(
+    ax: Axes, palette: Mapping[Label, Any], line_styles: Mapping[str, Any], *, beside: bool = False
 ) -> None:
-    """Legend with one color for each label, then a gray line for each line style."""
-    handles = [
-        Line2D([], [], color=color, label=label_text(label)) for label, color in palette.items()
-    ]
-    handles += [
-        Line2D([], [], color=GRAY, linestyle=line_style, label=label)
-        for label, line_style in line_styles.items()
-    ]
-    if beside:
-        ax.legend(handles=handles, loc="center left", bbox_to_anchor=(1, 0.5))
-    else:
-        ax.legend(handles=handles)
+    """Add a legend: one color for each label, then a gray line for each line style."""
+    drawn: list[Any] = [(label_text(label), color, "-") for label, color in palette.items()]
+    drawn += [(label, GRAY, line_style) for label, line_style in line_styles.items()]
+    handles = [Line2D([], [], color=c, linestyle=s, label=label) for label, c, s in drawn]
+    place: Any = {"loc": "center left", "bbox_to_anchor": (1, 0.5)} if beside else {}
+    ax.legend(handles=handles, **place)
