@@ -1,10 +1,11 @@
-"""One-line errors for bad input, so that every room refuses the same things in the same words."""
+"""One-line errors for bad input, ``argument: given; accepted: ...``, the same everywhere."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -25,20 +26,20 @@ def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:
 
 
 def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None = None) -> None:
-    """Raise unless ``value`` is a whole number in [minimum, maximum]."""
+    """Raise unless ``value`` is a whole number, of Python or numpy, in [minimum, maximum]."""
     accepted = f"a whole number of at least {minimum}"
     if maximum is not None:
         accepted = f"a whole number from {minimum} to {maximum}"
-    if isinstance(value, bool) or not isinstance(value, int):
+    if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{argument}: {value!r} is not {accepted}")
     if value < minimum or (maximum is not None and value > maximum):
         raise ValueError(f"{argument}: {value} is not {accepted}")
 
 
 def check_number(argument: str, value: Any, low: float, high: float = float("inf")) -> None:
-    """Raise unless ``value`` is a finite real number in [low, high]."""
+    """Raise unless ``value`` is a finite real number, of Python or numpy, in [low, high]."""
     accepted = f"a finite number in [{low:g}, {high:g}]"
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{argument}: {value!r} is not {accepted}")
     if not low <= value <= high or value == float("inf"):
         raise ValueError(f"{argument}: {value} is not {accepted}")
@@ -67,9 +68,8 @@ def check_images(
 ) -> None:
     """Raise unless ``x`` is a non-empty, finite floating-point batch of shape (n, C, H, W).
 
-    ``channels`` fixes C, and ``size`` all of (C, H, W), where a denoiser fits one size only.
-    ``finite=False`` leaves the values unread: on the ``meta`` device there are none, and inside
-    ``torch.func`` transforms they cannot steer the program.
+    ``channels`` fixes C, and ``size`` all of (C, H, W). ``finite=False`` leaves the values unread,
+    as inside of ``torch.func`` transforms, where they cannot steer the program.
     """
     accepted = "a float tensor of shape (n, C, H, W)"
     if not isinstance(x, Tensor):

@@ -1,4 +1,4 @@
-"""What a GPU asks for and a CPU does not: precision, a compiler, a memory that may run out."""
+"""What a GPU asks for and a CPU does not: precision, a compiler, memory that may run out."""
 
 from __future__ import annotations
 
@@ -33,35 +33,31 @@ SHARE = 0.25  # of the free memory: what follows may need more than what was tri
 
 
 def best_device() -> torch.device:
-    """The GPU, or the CPU where there is none or ``ACCELERATE_USE_CPU`` asks for it."""
+    """Return the GPU, or the CPU if there is none or ``ACCELERATE_USE_CPU`` asks for it."""
     if parse_flag_from_env("ACCELERATE_USE_CPU"):
         return torch.device("cpu")
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
 
 
 def device_of(f: Any, otherwise: torch.device) -> torch.device:
-    """Device of the weights of ``f``, or another where it shows none."""
+    """Return the device of the weights of ``f``, or another where it shows none."""
     held = (*f.parameters(), *f.buffers()) if isinstance(f, nn.Module) else ()
     return held[0].device if held else otherwise
 
 
 def mixed_precision() -> str:
-    """Name of the precision to train in, as accelerate takes it: ``bf16`` or ``no``.
-
-    ``bf16`` where a GPU computes in it by itself. On other GPUs convolutions are in TF32 where
-    there is such a thing, by torch's own default.
-    """
+    """Return the precision to train in, as accelerate names it: ``bf16`` where a GPU has it."""
     cuda = best_device().type == "cuda"
     return "bf16" if cuda and torch.cuda.is_bf16_supported(including_emulation=False) else "no"
 
 
 def with_double(device: torch.device) -> torch.device:
-    """The device, or the CPU where it lacks double precision and more, as Apple's GPUs do."""
+    """Return the device, or the CPU where it lacks double precision, as Apple's GPUs do."""
     return device if device.type in COMPLETE else torch.device("cpu")
 
 
 def in_double(x: Tensor | float) -> Tensor:
-    """A tensor or number in double precision; on the CPU where the tensor's device has none."""
+    """Return a tensor or number in double precision; on the CPU where its device has none."""
     if isinstance(x, Tensor):  # in two steps: such a device cannot convert on the way either
         x = x.to(with_double(x.device))
     return torch.as_tensor(x, dtype=torch.float64)
@@ -70,16 +66,15 @@ def in_double(x: Tensor | float) -> Tensor:
 def decomposed(
     decomposition: Callable[[Tensor], tuple[Tensor, Tensor]], matrix: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """Both parts of a matrix, on its device; by the CPU where that has no such decomposition."""
+    """Return both factors of a matrix, on its device; by the CPU if that cannot decompose."""
     first, second = decomposition(matrix.to(with_double(matrix.device)))
     return first.to(matrix.device), second.to(matrix.device)
 
 
 def compiled(network: nn.Module, y: Tensor, backend: str = "inductor") -> Callable[..., Any]:
-    """The network by ``torch.compile``, or with a warning itself where that fails on ``y``.
+    """Return the network by ``torch.compile``, or itself, with a warning, if that fails on ``y``.
 
-    It is tried forwards and backwards, as a training needs it, and leaves no trace of that in the
-    gradients and the buffers of the network.
+    Both passes are tried; gradients and buffers of the network are left as they were.
     """
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     fast: Callable[..., Any] = torch.compile(network, backend=backend)
@@ -98,9 +93,9 @@ def compiled(network: nn.Module, y: Tensor, backend: str = "inductor") -> Callab
 
 @torch.no_grad()
 def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
-    """Images like those of ``x``, (n, C, H, W), that ``f`` should be given at a time.
+    """Return how many images like ``x``, (n, C, H, W), to give ``f`` at a time.
 
-    On a GPU by the free memory and what ``f`` takes for one image; 64 elsewhere.
+    On a GPU by its free memory and what ``f`` takes for one image; 64 elsewhere.
     """
     device = device_of(f, x.device)
     if device.type != "cuda":
@@ -115,7 +110,7 @@ def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
 
 def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result]:
-    """Results of ``run`` on n items, ``size`` at a time; half as many when memory runs out.
+    """Return what ``run`` gives on n items, ``size`` at a time, or half when memory runs out.
 
     Examples
     --------
@@ -128,13 +123,12 @@ def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result
         stop = min(start + size, n)
         try:
             results.append(run(slice(start, stop)))
+            start = stop
+            continue
         except RuntimeError as error:
             if stop - start == 1 or not should_reduce_batch_size(error):
                 raise
             size = (stop - start) // 2
-        else:
-            start = stop
-            continue
         # Only here, behind the handler, nothing holds what the failed call had allocated.
         gc.collect()
         clear_device_cache()

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from gahb.images import load, pick
 from gahb.images.faces import draw_faces
@@ -17,7 +18,6 @@ from gahb.images.manifolds import (
     disk_images,
     disk_masks,
     disk_parameters,
-    disk_tangents,
     draw_disks,
     draw_ray,
     draw_sines,
@@ -25,12 +25,37 @@ from gahb.images.manifolds import (
     ray_face,
     ray_images,
     ray_parameters,
-    ray_tangents,
     sine_images,
     sine_parameters,
-    sine_tangents,
     sine_waves,
+    tangents,
 )
+
+
+def disk_formulas(parameters: Tensor, size: int) -> Tensor:
+    """Derivatives of disks, derived by hand."""
+    horizontal, vertical, radius, ground, disk = parameters[:, :, None, None, None].unbind(1)
+    places = (torch.arange(size).double() + 0.5) / size
+    across, down = places - horizontal, places[:, None] - vertical
+    distance = torch.hypot(across, down).clamp(min=1e-9)
+    steps = (radius - distance) * (size / EDGE)
+    slope = (disk - ground) * torch.exp(-(steps**2) / 2) * size / (EDGE * (2 * torch.pi) ** 0.5)
+    moved = [slope * across / distance, slope * down / distance, slope]
+    mask = torch.special.ndtr(steps)
+    return torch.stack([*moved, 1 - mask, mask], dim=1)
+
+
+def ray_formulas(parameters: Tensor, size: int) -> Tensor:
+    """The face itself."""
+    return ray_face(size).expand(len(parameters), 1, 1, size, size)
+
+
+def sine_formulas(parameters: Tensor, size: int) -> Tensor:
+    """Derivatives of sine waves, derived by hand."""
+    phase, amplitude = parameters[:, :, None, None, None].unbind(1)
+    places = (torch.arange(size).double() + 0.5) / size
+    angle = 2 * torch.pi * (places + places[:, None]) + phase
+    return torch.stack([amplitude * angle.cos() / 2, (1 + angle.sin()) / 2], dim=1)
 
 
 @dataclass(frozen=True)
@@ -38,14 +63,17 @@ class Manifold:
     draw: Any
     parameters: Any
     images: Any
-    tangents: Any
+    formulas: Any
     dimensions: int
+
+    def tangents(self, parameters: Any, size: Any) -> Tensor:
+        return tangents(self.images, parameters, size)
 
 
 MANIFOLDS = {
-    "disks": Manifold(draw_disks, disk_parameters, disk_images, disk_tangents, 5),
-    "ray": Manifold(draw_ray, ray_parameters, ray_images, ray_tangents, 1),
-    "sines": Manifold(draw_sines, sine_parameters, sine_images, sine_tangents, 2),
+    "disks": Manifold(draw_disks, disk_parameters, disk_images, disk_formulas, 5),
+    "ray": Manifold(draw_ray, ray_parameters, ray_images, ray_formulas, 1),
+    "sines": Manifold(draw_sines, sine_parameters, sine_images, sine_formulas, 2),
 }
 
 
@@ -73,16 +101,25 @@ def test_an_image_depends_on_seed_subset_and_index_alone(manifold: Manifold) -> 
 
 @pytest.mark.parametrize("size", [8, 17, 32])
 def test_tangents_are_the_derivatives_of_the_images(manifold: Manifold, size: int) -> None:
-    """The formulas against automatic differentiation."""
+    """Against formulas, and against derivatives in the other direction."""
     parameters = manifold.parameters(range(3))
-    for one, tangents in zip(parameters, manifold.tangents(parameters, size), strict=True):
+    derived = manifold.tangents(parameters, size)
+    torch.testing.assert_close(derived, manifold.formulas(parameters, size), atol=1e-12, rtol=1e-12)
+    for one, vectors in zip(parameters, derived, strict=True):
         derivative = torch.func.jacrev(lambda p: manifold.images(p[None], size)[0])(one)
-        torch.testing.assert_close(tangents, derivative.movedim(-1, 0), atol=1e-12, rtol=1e-9)
+        torch.testing.assert_close(vectors, derivative.movedim(-1, 0), atol=1e-12, rtol=1e-9)
+
+
+def test_a_pixel_at_the_center_of_a_disk_does_not_change_with_its_place() -> None:
+    parameters = torch.tensor([[4.5 / 8, 3.5 / 8, 0.2, 0.1, 0.9]]).double()
+    derived = tangents(disk_images, parameters, 8)
+    torch.testing.assert_close(derived, disk_formulas(parameters, 8), atol=1e-8, rtol=0)
+    assert derived[0, :2, 0, 3, 4].tolist() == [0, 0]
 
 
 def test_tangent_bases_are_orthonormal_and_span_the_tangents(manifold: Manifold) -> None:
-    tangents = manifold.tangents(manifold.parameters(range(4)), 16)
-    basis, flat = orthonormal(tangents).flatten(2), tangents.flatten(2)
+    vectors = manifold.tangents(manifold.parameters(range(4)), 16)
+    basis, flat = orthonormal(vectors).flatten(2), vectors.flatten(2)
     assert basis.shape == (4, manifold.dimensions, 256)
     torch.testing.assert_close(
         basis @ basis.mT, torch.eye(len(basis[0])).double().expand(4, -1, -1)

@@ -1,7 +1,7 @@
 """The adaptive basis of a denoiser at an image, and its risk without the clean image."""
 
 from gahb.basis.eigen import Basis, adaptive_basis
-from gahb.basis.jacobian import equivalent_filters, linearity_error
+from gahb.basis.jacobian import equivalent_filters
 from gahb.basis.risk import sure, trace_jacobian
 from gahb.basis.subspaces import (
     coefficients,
@@ -17,7 +17,6 @@ __all__ = [
     "coefficients",
     "effective_rank",
     "equivalent_filters",
-    "linearity_error",
     "principal_angles",
     "projection",
     "rank_above",

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -23,24 +22,17 @@ __all__ = [
     "equivalent_filters",
     "jacobian_at",
     "jacobians_at",
-    "linearity_error",
 ]
-
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
 Function = Callable[[Tensor], Tensor]
 
 
 class Jacobian:
-    """Jacobian J of a denoiser at one image y, d x d for an image of d values.
+    """Jacobian J of a denoiser at one image y of d values, (d, d), made by :func:`jacobian_at`.
 
-    It is made by :func:`jacobian_at` and never formed unless asked for by :meth:`rows`. Vectors
-    are rows of a matrix, (n, d). Of a batch of images, J has one diagonal block for each.
-
-    Attributes
-    ----------
-    y, value : Tensor
-        The image and its estimate f(y), (1, C, H, W); or a batch of them.
+    It is never formed unless asked for by :meth:`rows`. Vectors are rows of a matrix, (n, d).
+    ``value`` is the estimate f(y). Of a batch of images, J has one diagonal block for each.
     """
 
     def __init__(self, f: Function, y: Tensor) -> None:
@@ -50,7 +42,7 @@ class Jacobian:
 
     @cached_property
     def _push(self) -> Function:
-        """The map v to J v, in which all that depends on y alone is computed once."""
+        """Return the map v to J v, in which all that depends on y alone is computed once."""
         for derive in (self._forwards, self._backwards):
             try:
                 push = derive()
@@ -64,17 +56,16 @@ class Jacobian:
         raise ValueError(f"f: torch cannot derive it in forward mode; accepted: {accepted}")
 
     def _forwards(self) -> Function:
-        """By forward mode."""
+        """Return the map by forward mode."""
         with warnings.catch_warnings():
-            # Of its own forward mode torch warns: that it loads what it deprecates, and that the
-            # graph of the derivative holds constants.
+            # Torch warns of its own forward mode: of what it deprecates, and of constants.
             warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
             warnings.filterwarnings("ignore", "Attempted to insert a get_attr", UserWarning)
             push: Function = linearize(self.f, self.y)[1]
         return push
 
     def _backwards(self) -> Function:
-        """As the transpose of J^T, for more time a product."""
+        """Return it as the transpose of J^T, which takes more time per product."""
         pull = vjp(lambda u: vjp(self.f, self.y)[1](u)[0], torch.zeros_like(self.y))[1]
         return lambda v: pull(v)[0]
 
@@ -91,19 +82,19 @@ class Jacobian:
         return self.y.numel()
 
     def times(self, vectors: Tensor) -> Tensor:
-        """Products J v for each v of ``vectors``, both (n, d)."""
+        """Return the product J v for each v of ``vectors``, both (n, d)."""
         return self._mapped(self._push, vectors)
 
     def transposed_times(self, vectors: Tensor) -> Tensor:
-        """Products J^T v for each v of ``vectors``, both (n, d)."""
+        """Return the product J^T v for each v of ``vectors``, both (n, d)."""
         return self._mapped(lambda v: self._pull(v)[0], vectors)
 
     def symmetric_times(self, vectors: Tensor) -> Tensor:
-        """Products with the symmetric part, (J v + J^T v) / 2, both (n, d)."""
+        """Return (J v + J^T v) / 2 for each v of ``vectors``, both (n, d)."""
         return (self.times(vectors) + self.transposed_times(vectors)) / 2
 
     def rows(self, which: Tensor) -> Tensor:
-        """Rows of J of the given numbers (n,), as many at a time as the memory allows, (n, d)."""
+        """Return the rows of J of the given numbers (n,), (n, d)."""
         rows = self.y.new_empty(len(which), self.size)
 
         def fill(items: slice) -> None:
@@ -124,7 +115,7 @@ class Jacobian:
 
 @contextmanager
 def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
-    """Give the Jacobian of ``f`` at one image, with ``f`` in evaluation mode inside the block.
+    """Yield the Jacobian of ``f`` at one image, ``f`` in evaluation mode inside the block.
 
     Examples
     --------
@@ -142,23 +133,20 @@ def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
 
 @contextmanager
 def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
-    """Give the Jacobian of ``f`` at a batch of images, as :func:`jacobian_at` at one."""
+    """Yield the Jacobian of ``f`` at a batch of images, as :func:`jacobian_at` at one."""
     check_images("y", y)
-    check_precision(f, y)
+    _check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
-    with at_rest(f), attention, torch.inference_mode(False):
+    with _eval_mode(f), attention, torch.inference_mode(False):
         y = y.detach().clone()
-        check_differentiable(f, y)
+        _check_differentiable(f, y)
         yield Jacobian(f, y)
 
 
 @contextmanager
-def at_rest(f: Function) -> Iterator[None]:
-    """Put a network into evaluation mode, its weights constant; and back into its own afterwards.
-
-    Derivatives by the weights would cost memory, and nobody asks for them.
-    """
+def _eval_mode(f: Function) -> Iterator[None]:
+    """Put a network into evaluation mode, its weights constant, inside the block."""
     network = f if isinstance(f, nn.Module) else nn.Module()
     modes = {part: part.training for part in network.modules()}
     learned = [weight for weight in network.parameters() if weight.requires_grad]
@@ -175,7 +163,7 @@ def at_rest(f: Function) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
-def check_precision(f: Function, y: Tensor) -> None:
+def _check_precision(f: Function, y: Tensor) -> None:
     """Raise unless ``y`` is in single or double precision, as the weights of ``f``."""
     if y.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"y: dtype {y.dtype} is not float32 or float64")
@@ -185,8 +173,8 @@ def check_precision(f: Function, y: Tensor) -> None:
         raise TypeError(f"y: dtype {y.dtype}; accepted: {accepted}, as the weights of f")
 
 
-def check_differentiable(f: Function, y: Tensor) -> Tensor:
-    """Give f(y), unless it is not an image like y that depends on it differentiably."""
+def _check_differentiable(f: Function, y: Tensor) -> None:
+    """Raise unless f(y) is an image like y that depends on it differentiably."""
     with torch.enable_grad():
         y = y.detach().requires_grad_()
         value = f(y)
@@ -194,32 +182,25 @@ def check_differentiable(f: Function, y: Tensor) -> Tensor:
         if value.shape != y.shape or value.dtype != y.dtype:
             given, accepted = (f"{tuple(x.shape)} {x.dtype}" for x in (value, y))
             raise ValueError(f"f(y): {given}; accepted: that of y, {accepted}")
-        gradient = None
-        if value.requires_grad:
-            (gradient,) = torch.autograd.grad(value.sum(), y, allow_unused=True)
-    if gradient is None:
+        derived = value.requires_grad and torch.autograd.grad(value.sum(), y, allow_unused=True)[0]
+    if not isinstance(derived, Tensor):
         raise ValueError(
             "f: f(y) does not depend on y, or torch cannot derive it; accepted: it can"
         )
-    if not gradient.isfinite().all():
+    if not derived.isfinite().all():
         raise ValueError("f: its derivative at y holds NaN or infinity; accepted: finite values")
-    return value.detach()
-
-
-# --- A bias-free denoiser as the linear map that it is at one image (equation 6) ---
 
 
 def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]) -> Tensor:
-    """Filters by which a denoiser computes pixels of its estimate: rows of its Jacobian [1]_.
+    r"""Return the filters by which a denoiser computes pixels: rows of its Jacobian [1]_.
 
-    The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y.
+    The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
+    :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6).
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images to estimates; one that is not blind is given as ``f.at(sigma)``.
-    y : Tensor
-        One noisy image, (1, C, H, W).
+    f, y
+        As for :func:`gahb.adaptive_basis`: a denoiser and one noisy image, (1, C, H, W).
     pixels : sequence of (int, int)
         Rows and columns of n pixels, of the first channel where there are several.
 
@@ -239,34 +220,12 @@ def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]
     tensor([1., 0., 0.])
     """
     with jacobian_at(f, y) as jacobian:
-        height, width = y.shape[2:]
         if not len(pixels):
             raise ValueError("pixels: there are none; accepted: at least one (row, column)")
         for pixel in pixels:
-            check_pixel(pixel, height, width)
-        rows = jacobian.rows(torch.tensor([row * width + column for row, column in pixels]))
+            if not isinstance(pixel, tuple) or len(pixel) != 2:
+                raise TypeError(f"pixels: {pixel!r} is not a pair (row, column)")
+            for place, size in zip(pixel, y.shape[2:], strict=True):
+                check_count("pixels", place, 0, size - 1)
+        rows = jacobian.rows(torch.tensor([i * y.shape[3] + j for i, j in pixels]))
     return rows.reshape(-1, *y.shape[1:])
-
-
-def check_pixel(pixel: Any, height: int, width: int) -> None:
-    """Raise unless ``pixel`` is a row and a column inside images of that size."""
-    if not isinstance(pixel, tuple) or len(pixel) != 2:
-        raise TypeError(f"pixels: {pixel!r} is not a pair (row, column)")
-    for place, size in zip(pixel, (height, width), strict=True):
-        check_count("pixels", place, 0, size - 1)
-
-
-def linearity_error(f: Function, y: Tensor) -> float:
-    """Relative error ||f(y) - J y|| / ||f(y)|| of equation 6: rounding alone without biases.
-
-    Examples
-    --------
-    >>> linearity_error(lambda y: 2 * y, torch.ones(1, 1, 4, 4))
-    0.0
-    >>> linearity_error(lambda y: 2 * y + 2, torch.ones(1, 1, 4, 4))
-    0.5
-    """
-    with jacobian_at(f, y) as jacobian:
-        estimate = jacobian.value.flatten()
-        shrunk = jacobian.times(jacobian.y.flatten(1))[0]
-    return float((estimate - shrunk).norm() / estimate.norm())

@@ -1,4 +1,4 @@
-"""The trace of a denoiser's Jacobian, and the error that it tells without clean images."""
+"""The trace of a denoiser's Jacobian, and the error estimated from it without clean images."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.basis.jacobian import CHUNK, Function, Jacobian, jacobian_at, jacobians_at
+from gahb.basis.jacobian import CHUNK, Function, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
 from gahb.devices import in_double
 from gahb.metrics.curves import Estimate, interval, resampled_means
@@ -20,8 +20,7 @@ __all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
 class Trace:
     """Trace of the Jacobian at each of n images, and its 95% interval, all (n,) in float64.
 
-    The interval is that of the chance of the probes: none (NaN) for one probe, and of no width
-    where the trace is exact.
+    The interval is that of the chance of the probes: NaN for one, of no width for an exact trace.
     """
 
     value: Tensor
@@ -37,9 +36,9 @@ class Risk(Estimate):
 
 
 def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 0) -> Trace:
-    """Trace of a denoiser's Jacobian at noisy images, the sum of its shrinkage factors.
+    r"""Return the trace of a denoiser's Jacobian at noisy images, the sum of its factors.
 
-    Hutchinson's estimate [1]_ is the mean of <v, J v> over random signs v, one product each.
+    Hutchinson's estimate [1]_ is the mean of :math:`\langle v, J v \rangle` over random signs v.
 
     Parameters
     ----------
@@ -49,8 +48,7 @@ def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 
     y : Tensor
         Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
     probes : int or None
-        Number of random vectors for each image; None for the exact trace, which takes as many
-        products as an image has values.
+        Number of random vectors per image; None for the exact trace, from d products.
     seed : int
         Fixes the vectors: those of image i depend on it and i alone.
 
@@ -64,7 +62,7 @@ def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 
     >>> trace_jacobian(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)).value
     tensor([8.], dtype=torch.float64)
     """
-    products = estimates_and_products(f, y, probes, seed)[1]
+    products = _estimates_and_products(f, y, probes, seed)[1]
     if probes is None:
         return Trace(*[products[:, 0]] * 3)
     low, high = interval(resampled_means(products, seed))
@@ -72,27 +70,22 @@ def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 
 
 
 def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int = 0) -> Risk:
-    """Estimate of a denoiser's squared error ||x - f(y)||^2 that needs no clean x (equation 7).
+    r"""Return Stein's unbiased estimate [1]_ of a denoiser's squared error, without clean images.
 
-    Stein's unbiased risk estimate [1]_ of an image is 2 sigma^2 tr J + ||y - f(y)||^2 - sigma^2 d,
-    a sum over its d values as in the paper: divided by d it is a mean squared error. Single images
-    are estimated poorly, perhaps below 0; the mean over images, of which it is told how sure it
-    is, is unbiased for any denoiser.
+    .. math:: \|x - f(y)\|^2 \approx 2 \sigma^2 \, \mathrm{tr} J + \|y - f(y)\|^2 - \sigma^2 d
+
+    is a sum over the d values of an image (equation 7): divided by d it is a mean squared error.
+    Single images are estimated poorly, perhaps below 0; the mean over images is unbiased.
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates,
-        each independently of the others.
-    y : Tensor
-        Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
+    f, y, seed
+        As for :func:`trace_jacobian`; ``f.at(sigma)`` is used where it exists.
     sigma : float
         Standard deviation of the noise in ``y``, on the scale where images lie in [0, 1].
     probes : int or None
-        Random vectors for the trace at each image; None for the exact trace. One is enough for
-        the mean over many images, whose interval contains the chance of the probes.
-    seed : int
-        Fixes the vectors.
+        Random vectors per image; None for the exact trace. One is enough for the mean over many
+        images, whose interval contains the chance of the probes.
 
     References
     ----------
@@ -108,7 +101,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     """
     check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
     denoise = f.at(sigma) if hasattr(f, "at") else f
-    estimates, products = estimates_and_products(denoise, y, probes, seed)
+    estimates, products = _estimates_and_products(denoise, y, probes, seed)
     residuals = (in_double(y.detach()).cpu() - estimates).flatten(1)
     d = residuals.shape[1]
     per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d
@@ -116,41 +109,36 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     return Risk(float(per_image.mean()), (float(low), float(high)), per_image)
 
 
-def estimates_and_products(
+def _estimates_and_products(
     f: Function, y: Tensor, probes: int | None, seed: int
 ) -> tuple[Tensor, Tensor]:
-    """Estimates f(y), (n, C, H, W), and <v, J v> for each image and probe, (n, probes).
+    """Return f(y), (n, C, H, W), and each <v, J v>, (n, probes), or the exact traces, (n, 1).
 
-    Without probes, the exact traces stand in place of the latter, (n, 1). All in float64 on the
-    CPU.
+    Both in float64 on the CPU.
     """
     check_images("y", y)
     check_count("seed", seed, minimum=0)
     if probes is None:
-        parts = [exact(f, image) for image in y.split(1)]
+        parts = [_exact(f, image) for image in y.split(1)]
     else:
         check_count("probes", probes)
         signs = torch.stack([random_signs(seed, i, probes, y.shape[1:]) for i in range(len(y))])
         batches = zip(y.split(CHUNK), signs.split(CHUNK), strict=True)
-        parts = [hutchinson(f, *batch) for batch in batches]
+        parts = [_hutchinson(f, *batch) for batch in batches]
     estimates, products = zip(*parts, strict=True)
     return in_double(torch.cat(estimates)).cpu(), in_double(torch.cat(products)).cpu()
 
 
-def exact(f: Function, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimate and trace for one image, from every row of its Jacobian."""
+def _exact(f: Function, y: Tensor) -> tuple[Tensor, Tensor]:
+    """Return estimate and trace for one image, from every row of its Jacobian, some at a time."""
     with jacobian_at(f, y) as jacobian:
-        return jacobian.value, in_double(diagonal(jacobian)).sum().reshape(1, 1)
+        parts = torch.arange(jacobian.size).split(CHUNK)
+        diagonal = torch.cat([jacobian.rows(part)[:, part].diagonal() for part in parts])
+        return jacobian.value, in_double(diagonal).sum().reshape(1, 1)
 
 
-def diagonal(jacobian: Jacobian) -> Tensor:
-    """Diagonal of a Jacobian (d,), without holding all of it."""
-    parts = torch.arange(jacobian.size).split(CHUNK)
-    return torch.cat([jacobian.rows(part)[:, part].diagonal() for part in parts])
-
-
-def hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
-    """Estimates of a batch y (n, C, H, W), and <v, J v> for its ``signs`` v, (n, probes, d)."""
+def _hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
+    """Return f(y) of a batch (n, C, H, W), and <v, J v> for its ``signs`` v, (n, probes, d)."""
     probes = signs.to(y).transpose(0, 1).flatten(1)
     with jacobians_at(f, y) as jacobian:
         at_a_time = max(1, CHUNK // len(y))
@@ -160,7 +148,7 @@ def hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def random_signs(seed: int, image: int, probes: int, shape: torch.Size) -> Tensor:
-    """Random vectors of entries 1 and -1 for an image of that number, (probes, d) in int8."""
+    """Return random vectors of 1 and -1 for an image of that number, (probes, d) in int8."""
     # A key of its own: noise that was drawn from the same seed must tell nothing of the signs.
     key = np.random.SeedSequence([seed, image], spawn_key=(1,))
     count = probes * shape.numel()

@@ -20,19 +20,9 @@ __all__ = [
 
 
 def coefficients(basis: Basis, x: Tensor) -> Tensor:
-    """Coefficients <x, e_k> of images in an adaptive basis (Figure 3, blue).
+    r"""Return the coefficients :math:`\langle x, e_k \rangle` of images in a basis (Figure 3).
 
-    Parameters
-    ----------
-    basis : Basis
-        Basis of k vectors.
-    x : Tensor
-        Images of the size of its vectors, (n, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        (n, k), of the dtype of ``x``.
+    Images (n, C, H, W) of the size of the k vectors give (n, k), of the dtype of ``x``.
 
     Examples
     --------
@@ -48,21 +38,9 @@ def coefficients(basis: Basis, x: Tensor) -> Tensor:
 
 
 def projection(basis: Basis, x: Tensor, k: int | None = None) -> Tensor:
-    """Part of images in the span of the first k vectors of a basis, by default of all it has.
+    """Return the part of images in the span of the first k vectors of a basis, by default of all.
 
-    Parameters
-    ----------
-    basis : Basis
-        Basis of at least k vectors.
-    x : Tensor
-        Images of the size of its vectors, (n, C, H, W).
-    k : int, optional
-        Number of vectors.
-
-    Returns
-    -------
-    Tensor
-        (n, C, H, W), of the dtype of ``x``.
+    Images (n, C, H, W) give as many, of the dtype of ``x``.
 
     Examples
     --------
@@ -81,10 +59,10 @@ def projection(basis: Basis, x: Tensor, k: int | None = None) -> Tensor:
 
 
 def effective_rank(basis: Basis) -> float:
-    """Sum of the shrinkage factors, tr J: the dimension of a soft projection.
+    r"""Return the sum of the shrinkage factors, tr J: the dimension of a soft projection.
 
-    For the exact denoiser, sigma^2 times its average is the mean squared error (equation 10). Of
-    a basis of k leading vectors it counts these alone.
+    For the exact denoiser, :math:`\sigma^2` times its average is the mean squared error
+    (equation 10). Of a basis of k leading vectors it counts these alone.
 
     Examples
     --------
@@ -96,7 +74,7 @@ def effective_rank(basis: Basis) -> float:
 
 
 def rank_above(basis: Basis, threshold: float = 0.1) -> int:
-    """Number of shrinkage factors above a threshold: the dimension of what is not suppressed.
+    """Return the number of shrinkage factors above a threshold: of dimensions not suppressed.
 
     Examples
     --------
@@ -115,20 +93,11 @@ def rank_above(basis: Basis, threshold: float = 0.1) -> int:
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
-    """Principal angles between the subspaces that two sets of images span [1]_.
+    """Return the principal angles between the subspaces that two sets of images span [1]_.
 
-    Single eigenvectors are not unique where eigenvalues are close; the subspaces are. Cosines
-    alone would lose angles below 1e-8 (in float32, below 3e-4): small ones come from sines.
-
-    Parameters
-    ----------
-    a, b : Tensor
-        Linearly independent images, (p, C, H, W) and (q, C, H, W), such as eigenvectors.
-
-    Returns
-    -------
-    Tensor
-        Angles in radians, smallest first, (min(p, q),) in float64.
+    Single eigenvectors are not unique where eigenvalues are close; the subspaces are. Linearly
+    independent images (p, C, H, W) and (q, C, H, W) give min(p, q) angles in radians, smallest
+    first, in float64. Cosines alone would lose angles below 1e-8: small ones come from sines.
 
     References
     ----------
@@ -141,16 +110,14 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     >>> principal_angles(a, b)
     tensor([1.0000e-05], dtype=torch.float64)
     """
-    smaller, larger = sorted(
-        (orthonormal("a", a), orthonormal("b", b, like=a)), key=lambda q: q.shape[1]
-    )
+    smaller, larger = sorted((_columns("a", a), _columns("b", b, like=a)), key=lambda q: q.shape[1])
     cosines = torch.linalg.svdvals(smaller.T @ larger).clamp(max=1)
     sines = torch.linalg.svdvals(smaller - larger @ (larger.T @ smaller)).flip(0).clamp(max=1)
     return torch.where(cosines.square() > 0.5, sines.arcsin(), cosines.arccos())
 
 
-def orthonormal(argument: str, vectors: Tensor, like: Tensor | None = None) -> Tensor:
-    """Orthonormal basis of the span of images (p, C, H, W), as columns (d, p) in float64."""
+def _columns(argument: str, vectors: Tensor, like: Tensor | None = None) -> Tensor:
+    """Return an orthonormal basis of the span of images (p, C, H, W), (d, p) in float64."""
     check_images(argument, vectors)
     check_batch(argument, vectors, like)
     columns = in_double(vectors.detach()).flatten(1).T

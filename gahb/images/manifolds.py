@@ -1,7 +1,7 @@
-"""Image classes of few parameters, with their tangent spaces: disks, a ray, sine waves.
+r"""Image distributions of few parameters, with their tangent spaces: disks, a ray, sine waves.
 
-Such a class is a smooth manifold of images. A gray level of it is Gaussian and four standard
-deviations away from black and white: a denoiser can integrate it in closed form.
+Each is a smooth manifold of images :math:`x(\theta)`. Gray levels in :math:`\theta` are Gaussian,
+four standard deviations from black and white: a denoiser can integrate them in closed form.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
+from torch.autograd.functional import jvp
 
 from gahb.checks import check_count, check_finite, check_float
 from gahb.images.faces import draw_faces
@@ -28,60 +28,58 @@ __all__ = [
     "GRAYS",
     "GRAY_DEVIATION",
     "RADIUS",
-    "check_parameters",
-    "check_size",
     "disk_images",
     "disk_masks",
     "disk_parameters",
-    "disk_tangents",
     "draw_disks",
-    "draw_parameters",
     "draw_ray",
     "draw_sines",
-    "gray_levels",
     "orthonormal",
-    "pixel_centers",
     "ray_face",
     "ray_images",
     "ray_parameters",
-    "ray_tangents",
     "sine_images",
     "sine_parameters",
-    "sine_tangents",
     "sine_waves",
+    "tangents",
 ]
-
 
 SMALLEST = 8
 
 
-def draw_parameters(
-    draw: Callable[[np.random.RandomState], NDArray[np.float64]],
-    indices: Sequence[int],
-    subset: str,
-    seed: int,
-) -> Tensor:
-    """Parameters of the images of the given indices, (len(indices), k) in float64.
+def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: int) -> Tensor:
+    r"""Return the derivatives :math:`\partial x / \partial \theta_j` of images (Figure 5).
 
-    ``draw`` gives the k parameters of one image from random numbers that are its own.
+    Parameters
+    ----------
+    images : callable
+        ``images(parameters, size)``, differentiable, such as :func:`disk_images`.
+    parameters : Tensor
+        Parameters of n images, (n, k).
+    size : int
+        Pixels per side, from 8.
+
+    Returns
+    -------
+    Tensor
+        Tangent vectors, (n, k, 1, size, size): for each image a basis of its tangent space, which
+        :func:`orthonormal` makes orthonormal.
+
+    Examples
+    --------
+    >>> tangents(disk_images, disk_parameters(range(3)), size=16).shape
+    torch.Size([3, 5, 1, 16, 16])
     """
-    check_indices(indices)
-    check_stream(subset, seed)
-    return torch.from_numpy(np.stack([draw(stream(seed, subset, i)) for i in indices]))
-
-
-def gray_levels(x: Tensor) -> Tensor:
-    """Nearest of 256 gray levels to images (n, 1, H, W), uint8; what lies beyond is cut off."""
-    return (255 * x).round().clamp(0, 255).byte()
-
-
-def pixel_centers(size: int) -> Tensor:
-    """Positions of the pixels of a row or a column as fractions of the side, (size,)."""
-    return (torch.arange(size, dtype=torch.float64) + 0.5) / size
+    images(parameters, size)  # refuses bad arguments before anything is derived
+    directions = (
+        torch.eye(parameters.shape[1]).to(parameters)[:, None].expand(-1, len(parameters), -1)
+    )
+    moved = [jvp(lambda p: images(p, size), (parameters,), (d,))[1] for d in directions]
+    return torch.stack(moved, dim=1)
 
 
 def orthonormal(tangents: Tensor) -> Tensor:
-    """Orthonormal bases of the spaces that tangent vectors span (Figure 5), in their order.
+    """Return orthonormal bases of the spaces that tangent vectors span, in their order (Figure 5).
 
     Parameters
     ----------
@@ -112,8 +110,30 @@ def orthonormal(tangents: Tensor) -> Tensor:
     return vectors.reshape(shape)
 
 
-def check_parameters(parameters: Any, count: int) -> None:
-    """Raise unless ``parameters`` is a finite floating-point tensor of shape (n, count)."""
+def _sampled(
+    draw: Callable[[np.random.RandomState], Sequence[float]],
+    indices: Sequence[int],
+    subset: str,
+    seed: int,
+) -> Tensor:
+    """Return the k parameters that ``draw`` gives for each index, (len(indices), k) in float64."""
+    check_indices(indices)
+    check_stream(subset, seed)
+    return torch.tensor([draw(stream(seed, subset, i)) for i in indices], dtype=torch.float64)
+
+
+def _gray_levels(x: Tensor) -> Tensor:
+    """Return the nearest of 256 gray levels to images in [0, 1], uint8; others are clipped."""
+    return (255 * x).round().clamp(0, 255).byte()
+
+
+def _pixel_centers(size: int) -> Tensor:
+    """Return the positions of the pixels of a row or a column as fractions of the side, (size,)."""
+    check_count("size", size, SMALLEST)
+    return (torch.arange(size, dtype=torch.float64) + 0.5) / size
+
+
+def _check_parameters(parameters: Any, count: int) -> None:
     accepted = f"a float tensor of shape (n, {count})"
     check_float("parameters", parameters, accepted)
     if parameters.ndim != 2 or not len(parameters) or parameters.shape[1] != count:
@@ -121,42 +141,25 @@ def check_parameters(parameters: Any, count: int) -> None:
     check_finite("parameters", parameters)
 
 
-def check_size(size: Any) -> None:
-    """Raise unless ``size`` is a number of pixels a side that an image can have."""
-    check_count("size", size, SMALLEST)
-
-
 # --- Disks: one on a plain ground, of any position, radius and two gray levels (Figure 5) ---
 
-
-CENTER = (0.3, 0.7)
-"""Range of either coordinate of the center, as fractions of the side."""
-RADIUS = (0.125, 0.25)
-"""Range of the radius, as fractions of the side."""
-GRAYS = (0.25, 0.75)
-"""Mean gray levels of ground and disk."""
-GRAY_DEVIATION = 1 / 16
-"""Standard deviation of either gray level."""
-EDGE = 0.5
-"""Standard deviation of the step across the contour, in pixels."""
-DISK_PARAMETERS = 5
+CENTER = (0.3, 0.7)  # range of either coordinate, as fractions of the side
+RADIUS = (0.125, 0.25)  # range, as fractions of the side
+GRAYS = (0.25, 0.75)  # mean gray levels of ground and disk
+GRAY_DEVIATION = 1 / 16  # standard deviation of either
+EDGE = 0.5  # standard deviation of the step across the contour, in pixels
 
 
 def draw_disks(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Disks of the given indices, rounded to gray levels, uint8 (len(indices), 1, size, size).
+    """Return disks rounded to gray levels, uint8 (len(indices), 1, size, size).
 
     Rounding takes them off their manifold, by as much as noise at 59 dB does.
-
-    Examples
-    --------
-    >>> draw_disks([7], size=16, subset="S1", seed=0).shape
-    torch.Size([1, 1, 16, 16])
     """
-    return gray_levels(disk_images(disk_parameters(indices, subset, seed), size))
+    return _gray_levels(disk_images(disk_parameters(indices, subset, seed), size))
 
 
 def disk_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
-    """Parameters of the disks of the given indices, whatever their size in pixels.
+    """Return the parameters of the disks of the given indices, the same at every size.
 
     Parameters
     ----------
@@ -176,23 +179,26 @@ def disk_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -
     >>> disk_parameters(range(3), "test").shape
     torch.Size([3, 5])
     """
-    return draw_parameters(_one_disk, indices, subset, seed)
 
+    def one(random: np.random.RandomState) -> list[float]:
+        center, radius = random.uniform(*CENTER, size=2), random.uniform(*RADIUS)
+        return [*center, radius, *random.normal(GRAYS, GRAY_DEVIATION)]
 
-def _one_disk(random: np.random.RandomState) -> NDArray[np.float64]:
-    center, radius = random.uniform(*CENTER, size=2), random.uniform(*RADIUS, size=1)
-    return np.concatenate([center, radius, random.normal(GRAYS, GRAY_DEVIATION)])
+    return _sampled(one, indices, subset, seed)
 
 
 def disk_images(parameters: Tensor, size: int) -> Tensor:
-    """Disks before they are rounded to gray levels (Figure 5).
+    r"""Return disks before they are rounded to gray levels (Figure 5).
+
+    At distance :math:`\rho` (in sides) from the center of a disk of radius r the image is
+    :math:`g + (d - g) \, \Phi((r - \rho) \, \text{size} / \text{EDGE})`, with ground g and disk d.
 
     Parameters
     ----------
     parameters : Tensor
         Center, radius and gray levels as :func:`disk_parameters` gives them, (n, 5).
     size : int
-        Pixels a side, from 8.
+        Pixels per side, from 8.
 
     Returns
     -------
@@ -205,103 +211,57 @@ def disk_images(parameters: Tensor, size: int) -> Tensor:
     >>> disk_images(torch.tensor([[0.5, 0.5, 0.2, 0.0, 1.0]]), 8)[0, 0, 4].round(decimals=1)
     tensor([0.0000, 0.0000, 0.5000, 1.0000, 1.0000, 0.5000, 0.0000, 0.0000])
     """
-    check_parameters(parameters, DISK_PARAMETERS)
-    check_size(size)
+    _check_parameters(parameters, 5)
     ground, disk = parameters[:, 3:, None, None, None].unbind(1)
     return ground + (disk - ground) * disk_masks(parameters[:, :3], size)
 
 
 def disk_masks(geometry: Tensor, size: int) -> Tensor:
-    """Share of the disk in each pixel, (n, 1, size, size), by center and radius (n, 3)."""
-    across, down, radius = _offsets(geometry, size)
-    masks: Tensor = torch.special.ndtr((radius - torch.hypot(across, down)) * (size / EDGE))
-    return masks
-
-
-def disk_tangents(parameters: Tensor, size: int) -> Tensor:
-    """Derivatives of disks by their five parameters: they span the tangent space (Figure 5).
-
-    Parameters
-    ----------
-    parameters, size : Tensor, int
-        As for :func:`disk_images`.
-
-    Returns
-    -------
-    Tensor
-        Derivative images by center, radius and gray levels, (n, 5, 1, size, size);
-        :func:`gahb.images.manifolds.orthonormal` makes them an orthonormal basis.
-
-    Examples
-    --------
-    >>> disk_tangents(disk_parameters(range(3)), size=16).shape
-    torch.Size([3, 5, 1, 16, 16])
-    """
-    check_parameters(parameters, DISK_PARAMETERS)
-    check_size(size)
-    across, down, radius = _offsets(parameters[:, :3], size)
-    # A pixel at the center itself has no direction; so far within the disk none is needed.
-    distance = torch.hypot(across, down).clamp(min=1e-9)
-    steps = (radius - distance) * (size / EDGE)
-    slope = torch.exp(-steps.square() / 2) * size / (EDGE * (2 * torch.pi) ** 0.5)
-    contrast = (parameters[:, 4] - parameters[:, 3])[:, None, None, None]
-    directions = across / distance, down / distance, torch.ones_like(distance)
-    moved = [contrast * slope * direction for direction in directions]
-    mask = torch.special.ndtr(steps)
-    return torch.stack([*moved, 1 - mask, mask], dim=1)
-
-
-def _offsets(geometry: Tensor, size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Offsets of pixels from the center, to the right and down, and the radius, to broadcast."""
+    """Return the share of the disk in each pixel, (n, 1, size, size), by geometry (n, 3)."""
     horizontal, vertical, radius = geometry[:, :, None, None, None].unbind(1)
-    places = pixel_centers(size).to(geometry)
-    return places - horizontal, places[:, None] - vertical, radius
+    places = _pixel_centers(size).to(geometry)
+    across, down = places - horizontal, places[:, None] - vertical
+    # A pixel at the center itself has no direction, and so far within the disk needs none.
+    distinct = (across != 0) | (down != 0)
+    distance = torch.hypot(across, down.where(distinct, torch.finfo(geometry.dtype).tiny))
+    masks: Tensor = torch.special.ndtr((radius - distance) * (size / EDGE))
+    return masks
 
 
 # --- A ray: one face, more or less bright (Figure 19) ---
 
-
-BRIGHTNESS, BRIGHTNESS_DEVIATION = 0.5, 0.125
-"""Mean and standard deviation of the factor that multiplies the face."""
+BRIGHTNESS, BRIGHTNESS_DEVIATION = 0.5, 0.125  # of the factor that multiplies the face
 
 
 def draw_ray(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """The face at the brightness of the given indices, uint8 (len(indices), 1, size, size).
-
-    Examples
-    --------
-    >>> draw_ray([7], size=16, subset="S1", seed=0).shape
-    torch.Size([1, 1, 16, 16])
-    """
-    return gray_levels(ray_images(ray_parameters(indices, subset, seed), size))
+    """Return the face at several brightnesses, uint8 (len(indices), 1, size, size)."""
+    return _gray_levels(ray_images(ray_parameters(indices, subset, seed), size))
 
 
 def ray_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
-    """Factors s of the images s x of the given indices, (len(indices), 1) in float64.
+    """Return the Gaussian factors s of the images s x, (len(indices), 1) in float64.
 
-    They are Gaussian. Subset and seed choose other factors; the face x is always the same.
+    Subset and seed choose other factors; the face x is always the same.
 
     Examples
     --------
     >>> ray_parameters(range(3), "test").shape
     torch.Size([3, 1])
     """
-    return draw_parameters(_one_factor, indices, subset, seed)
-
-
-def _one_factor(random: np.random.RandomState) -> NDArray[np.float64]:
-    return random.normal(BRIGHTNESS, BRIGHTNESS_DEVIATION, size=1)
+    return _sampled(
+        lambda random: [random.normal(BRIGHTNESS, BRIGHTNESS_DEVIATION)], indices, subset, seed
+    )
 
 
 def ray_images(parameters: Tensor, size: int) -> Tensor:
-    """Multiples of the face before they are rounded to gray levels (Figure 19).
+    """Return multiples of the face before they are rounded to gray levels (Figure 19).
 
     Parameters
     ----------
     parameters : Tensor
         Factors, (n, 1).
     size : int
-        Pixels a side, from 8; beyond 64 the face is magnified.
+        Pixels per side, from 8; beyond 64 the face is magnified.
 
     Returns
     -------
@@ -313,75 +273,54 @@ def ray_images(parameters: Tensor, size: int) -> Tensor:
     >>> ray_images(ray_parameters(range(3)), size=16).shape
     torch.Size([3, 1, 16, 16])
     """
-    check_parameters(parameters, 1)
+    _check_parameters(parameters, 1)
     return parameters[..., None, None] * ray_face(size).to(parameters)
-
-
-def ray_tangents(parameters: Tensor, size: int) -> Tensor:
-    """Derivatives of multiples of the face: the face itself, (n, 1, 1, size, size).
-
-    Examples
-    --------
-    >>> ray_tangents(ray_parameters(range(3)), size=16).shape
-    torch.Size([3, 1, 1, 16, 16])
-    """
-    check_parameters(parameters, 1)
-    return ray_face(size).to(parameters).expand(len(parameters), 1, 1, size, size)
 
 
 @cache
 def ray_face(size: int) -> Tensor:
-    """The face x whose multiples are the class, (1, 1, size, size) in float64."""
-    check_size(size)
+    """Return the face x whose multiples are the images, (1, 1, size, size) in float64."""
+    check_count("size", size, SMALLEST)
     return draw_faces([0], size, "S1", 0).double() / 255
 
 
-# --- Sine waves of one frequency ---
+# --- Sine waves of one frequency (Figure 20) ---
 
-
-AMPLITUDE, AMPLITUDE_DEVIATION = 0.5, 0.125
-"""Mean and standard deviation of the amplitude, which is also the brightest gray level."""
-SINE_PARAMETERS = 2
+AMPLITUDE, AMPLITUDE_DEVIATION = 0.5, 0.125  # of the amplitude, also the brightest gray level
 
 
 def draw_sines(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Sine waves of the given indices, uint8 (len(indices), 1, size, size).
-
-    Examples
-    --------
-    >>> draw_sines([7], size=16, subset="S1", seed=0).shape
-    torch.Size([1, 1, 16, 16])
-    """
-    return gray_levels(sine_images(sine_parameters(indices, subset, seed), size))
+    """Return sine waves rounded to gray levels, uint8 (len(indices), 1, size, size)."""
+    return _gray_levels(sine_images(sine_parameters(indices, subset, seed), size))
 
 
 def sine_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
-    """Phase and amplitude of the images of the given indices, (len(indices), 2) in float64.
-
-    The phase is uniform in [0, 2 pi), the amplitude Gaussian.
+    """Return phase, uniform in [0, 2 pi), and Gaussian amplitude, (len(indices), 2) in float64.
 
     Examples
     --------
     >>> sine_parameters(range(3), "test").shape
     torch.Size([3, 2])
     """
-    return draw_parameters(_one_wave, indices, subset, seed)
 
+    def one(random: np.random.RandomState) -> list[float]:
+        return [random.uniform(0, 2 * np.pi), random.normal(AMPLITUDE, AMPLITUDE_DEVIATION)]
 
-def _one_wave(random: np.random.RandomState) -> NDArray[np.float64]:
-    phase = random.uniform(0, 2 * np.pi)
-    return np.array([phase, random.normal(AMPLITUDE, AMPLITUDE_DEVIATION)])
+    return _sampled(one, indices, subset, seed)
 
 
 def sine_images(parameters: Tensor, size: int) -> Tensor:
-    """Sine waves before they are rounded to gray levels (Figure 20).
+    r"""Return sine waves before they are rounded to gray levels (Figure 20).
+
+    With phase :math:`\varphi` and amplitude a, the image at (u, v) in the unit square is
+    :math:`a \, (1 + \sin(2 \pi (u + v) + \varphi)) / 2`.
 
     Parameters
     ----------
     parameters : Tensor
         Phase in radians and amplitude, (n, 2).
     size : int
-        Pixels a side, from 8.
+        Pixels per side, from 8.
 
     Returns
     -------
@@ -393,35 +332,14 @@ def sine_images(parameters: Tensor, size: int) -> Tensor:
     >>> sine_images(torch.tensor([[0.0, 1.0]]), 8)[0, 0, 0].round(decimals=1)
     tensor([0.9000, 1.0000, 0.9000, 0.5000, 0.1000, 0.0000, 0.1000, 0.5000])
     """
-    check_parameters(parameters, SINE_PARAMETERS)
-    waves = sine_waves(size).to(parameters)
+    _check_parameters(parameters, 2)
     phase, amplitude = parameters.unbind(1)
     shares = torch.stack([torch.ones_like(phase), phase.cos(), phase.sin()], dim=1)
-    return torch.einsum("n,nk,kchw->nchw", amplitude, shares, waves)
-
-
-def sine_tangents(parameters: Tensor, size: int) -> Tensor:
-    """Derivatives of sine waves by phase and amplitude, (n, 2, 1, size, size).
-
-    Examples
-    --------
-    >>> sine_tangents(sine_parameters(range(3)), size=16).shape
-    torch.Size([3, 2, 1, 16, 16])
-    """
-    check_parameters(parameters, SINE_PARAMETERS)
-    phase, amplitude = parameters.unbind(1)
-    ones = torch.ones_like(amplitude)
-    # A quarter of a period further, sine waves are their own derivatives, but for the constant.
-    quarter = torch.stack([phase + torch.pi / 2, amplitude], dim=1)
-    constant = amplitude[:, None, None, None] * sine_waves(size)[0].to(parameters)
-    by_phase = sine_images(quarter, size) - constant
-    by_amplitude = sine_images(torch.stack([phase, ones], dim=1), size)
-    return torch.stack([by_phase, by_amplitude], dim=1)
+    return torch.einsum("n,nk,kchw->nchw", amplitude, shares, sine_waves(size).to(parameters))
 
 
 def sine_waves(size: int) -> Tensor:
-    """The constant, the sine and the cosine whose sums are all images, (3, 1, size, size)."""
-    check_size(size)
-    angles = 2 * torch.pi * pixel_centers(size)
+    """Return the constant, the sine and the cosine that span all images, (3, 1, size, size)."""
+    angles = 2 * torch.pi * _pixel_centers(size)
     angle = angles + angles[:, None]
     return torch.stack([torch.ones_like(angle), angle.sin(), angle.cos()])[:, None] / 2
