@@ -21,7 +21,7 @@ from gahb.basis import (
 from gahb.book import artifacts, figures, recipes, scorecard
 from gahb.book.artifacts import load, verify
 from gahb.book.scorecard import record
-from gahb.book.variance import Variance, variance
+from gahb.book.variance import variance
 from gahb.denoiser import BaseDenoiser, Denoiser, Unshuffled
 from gahb.metrics import (
     Divergence,
@@ -56,7 +56,6 @@ __all__ = [
     "Samples",
     "UNet",
     "Unshuffled",
-    "Variance",
     "Wavelets",
     "adaptive_basis",
     "artifacts",

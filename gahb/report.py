@@ -3,97 +3,97 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import combinations
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gahb import settings
 from gahb.checks import check_count, check_number
 from gahb.devices import device_of
 from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_curve, train_test_gap
 from gahb.sampling import sample
-from gahb.similarity import Verdicts, closest, cosine_similarity, fractions, median, verdicts
-from gahb.vectors import check_batch
+from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, median, verdicts
+from gahb.vectors import check_batch, gray_levels, repeated
 
-__all__ = ["Report", "Side", "memorization_report"]
+__all__ = ["Report", "memorization_report"]
 
-
-FIRST, COLUMN = 36, 22
-"""Widths of the columns of a printed report."""
-
-
-@dataclass(frozen=True, eq=False)
-class Side:
-    """What one of the two denoisers draws, and how well it denoises.
-
-    Attributes
-    ----------
-    samples, closest : Tensor
-        What it drew, and the image of its training set that is most similar to each sample,
-        (m, C, H, W).
-    verdicts : Verdicts
-        Whether each sample is memorized, spurious or new, and by what that was judged: the
-        similarity to the closest training image, and the distance ratio.
-    on_train, on_test : PsnrCurve
-        Output PSNR on images that it was trained on, and on images that it has not seen.
-    """
-
-    samples: Tensor
-    closest: Tensor
-    verdicts: Verdicts
-    on_train: PsnrCurve
-    on_test: PsnrCurve
-
-    @property
-    def gap(self) -> Gap:
-        """Train minus test PSNR, in dB."""
-        return train_test_gap(self.on_train, self.on_test)
+INPUT_PSNR = tuple(range(0, 41, 5))  # dB
+MEASURED = 128  # images of a set on which the PSNR is measured
+COMPARED = 1000  # images of one set, at most, that are compared with all of the other
+FIRST, COLUMN = 36, 22  # widths of the columns of a printed report
+NO_IMAGES = torch.empty(2, 0, 1, 1, 1)
 
 
 @dataclass(frozen=True, eq=False)
 class Report:
-    """What two denoisers, A and B, trained on sets that share no image, have in common.
+    """What two denoisers, A and B, trained on N images each, have in common.
 
     ``print`` shows the numbers, ``gahb.book.figures`` draws them: ``report_images``,
     ``report_similarities`` and ``report_curves``. All similarities are cosines of images whose
-    means are removed.
+    means are removed. What is (2, m) or a pair is of A, then of B; their samples i started from the
+    same noise, and met the same on their way.
 
     Attributes
     ----------
-    n : int
-        Number of training images N of each.
-    a, b : Side
-        What was measured on each. Their samples i started from the same noise, and met the same
-        on their way.
     between : Tensor
         Similarity of the two samples from the same noise, (m,).
+    to_train : Tensor
+        Similarity of each sample to the closest image of its denoiser's training set, (2, m).
+    closest : Tensor
+        The number of that image in the training set, (2, m).
+    ratio : Tensor
+        See :func:`gahb.distance_ratio`, (2, m); NaN for N = 1.
+    verdicts : tuple of tuple of str
+        Whether each sample is memorized, spurious or new.
+    steps : Tensor
+        Steps that each sample took, (2, m).
     between_sets : Tensor
-        Similarity of training images of A to the closest one of B, (min(N, 1000),) (Figure 6).
+        Similarity of training images of A to the closest one of B, at most (N,) (Figure 6).
+    n : int
+        Number of training images N of each.
+    samples, nearest : Tensor, optional
+        The samples, and the closest training image of each, (2, m, C, H, W); both, and the curves,
+        only where they have just been measured.
+    on_train, on_test : tuple of PsnrCurve
+        Output PSNR on images that each was trained on, and on images that it has not seen.
     """
 
-    n: int
-    a: Side
-    b: Side
     between: Tensor
+    to_train: Tensor
+    closest: Tensor
+    ratio: Tensor
+    verdicts: tuple[tuple[str, ...], ...]
+    steps: Tensor
     between_sets: Tensor
+    n: int
+    samples: Tensor = NO_IMAGES
+    nearest: Tensor = NO_IMAGES
+    on_train: tuple[PsnrCurve, ...] = ()
+    on_test: tuple[PsnrCurve, ...] = ()
 
     @property
-    def to_train(self) -> Tensor:
-        """Similarity of the samples of A, then of B, to their closest training images, (2 m,)."""
-        return torch.cat([side.verdicts.to_train for side in (self.a, self.b)])
+    def gaps(self) -> tuple[Gap, ...]:
+        """Train minus test PSNR, in dB, of A and of B."""
+        pairs = zip(self.on_train, self.on_test, strict=True)
+        return tuple(train_test_gap(on_train, on_test) for on_train, on_test in pairs)
 
     @property
     def fractions(self) -> dict[str, Estimate]:
         """Fraction of the samples of both that are memorized, spurious or new."""
-        return fractions(self.a.verdicts.labels + self.b.verdicts.labels)
+        return fractions([verdict for each in self.verdicts for verdict in each])
 
     @property
     def verdict(self) -> str:
         """What more samples of the two are than anything else: memorized, spurious or new."""
         found = self.fractions
-        return max(found, key=lambda label: found[label].value)
+        return max(found, key=lambda verdict: found[verdict].value)
 
     @property
     def nearer(self) -> str:
@@ -101,7 +101,7 @@ class Report:
 
         ``training set``, ``other denoiser``, or ``undecided`` where the intervals overlap.
         """
-        other, own = median(self.between), median(self.to_train)
+        other, own = median(self.between), median(self.to_train.flatten())
         if other.interval[0] > own.interval[1]:
             return "other denoiser"
         if own.interval[0] > other.interval[1]:
@@ -109,58 +109,80 @@ class Report:
         return "undecided"
 
     def __str__(self) -> str:
-        sides = (self.a, self.b)
-        shares: dict[str, list[object]] = {
-            f"samples that are {label}": [side.verdicts.fractions[label] for side in sides]
-            for label in self.fractions
-        }
-        numbers: dict[str, list[object]] = {
+        shares = [fractions(each) for each in self.verdicts]
+        numbers: dict[str, list[Any]] = {
             "": ["A", "B"],
-            **shares,
-            "similarity to training set": [median(side.verdicts.to_train) for side in sides],
-            "distance ratio": [_ratio(side.verdicts.ratio) for side in sides],
-            "largest train - test gap, dB": [_largest(side.gap) for side in sides],
+            **{f"samples that are {name}": [each[name] for each in shares] for name in VERDICTS},
+            "similarity to training set": [median(values) for values in self.to_train],
+            "distance ratio": [
+                "undefined for N = 1" if ratio.isnan().any() else median(ratio)
+                for ratio in self.ratio
+            ],
+            "largest train - test gap, dB": [_largest(gap) for gap in self.gaps],
             "similarity of A's and B's samples": [median(self.between)],
             "similarity of A's and B's sets": [median(self.between_sets)],
         }
+        table = [
+            "".join([f"{name:{FIRST}}", *(f"{value!s:{COLUMN}}" for value in values)]).rstrip()
+            for name, values in numbers.items()
+            if values
+        ]
         return "\n".join(
             [
                 f"A and B were trained on {self.n:,} images each, none in common.",
                 f"{len(self.between):,} samples each, from the same noise;"
                 " fractions and medians, with 95% intervals.",
                 "",
-                *(_line(name, values) for name, values in numbers.items()),
+                *table,
                 "",
                 f"Verdict: {self.verdict} ({self.fractions[self.verdict].value:.0%} of samples).",
                 f"Samples are more like: {self.nearer}.",
             ]
         )
 
+    def save(self, path: Path, **origin: Any) -> None:
+        """Write the numbers as JSON, after their origin, without the images and the curves."""
+        content = {
+            **origin,
+            "between": _rounded(self.between),
+            "to_train": _rounded(self.to_train),
+            "closest": self.closest.tolist(),
+            "ratio": None if self.n == 1 else _rounded(self.ratio),  # JSON has no NaN
+            "verdicts": self.verdicts,
+            "steps": self.steps.tolist(),
+            "between_sets": _rounded(self.between_sets, decimals=4),
+        }
+        if self.n != len(self.between_sets):
+            content["n"] = self.n
+        with settings.written_whole(path) as temporary:
+            temporary.write_text(json.dumps(content) + "\n")
 
-def _ratio(ratio: Tensor) -> str:
-    """Median distance ratio; there is none where there is no second training image."""
-    return "undefined for N = 1" if bool(ratio.isnan().any()) else str(median(ratio))
+    @classmethod
+    def load(cls, path: Path) -> Report:
+        """Return the report that ``save`` has written."""
+        content = json.loads(path.read_text())
+        floats = partial(torch.tensor, dtype=torch.float64)
+        to_train, ratio = floats(content["to_train"]), content["ratio"]
+        return cls(
+            between=floats(content["between"]),
+            to_train=to_train,
+            closest=torch.tensor(content["closest"]),
+            ratio=torch.full_like(to_train, torch.nan) if ratio is None else floats(ratio),
+            verdicts=tuple(tuple(each) for each in content["verdicts"]),
+            steps=torch.tensor(content["steps"]),
+            between_sets=floats(content["between_sets"]),
+            n=content.get("n", len(content["between_sets"])),
+        )
+
+
+def _rounded(values: Tensor, decimals: int = 5) -> Any:
+    return torch.round(values, decimals=decimals).tolist()
 
 
 def _largest(gap: Gap) -> str:
-    """The largest gap over the noise levels, with its interval."""
+    """Return the largest gap over the noise levels, with its interval."""
     k = int(gap.value.argmax())
     return f"{gap.value[k]:.1f} [{gap.low[k]:.1f}, {gap.high[k]:.1f}]"
-
-
-def _line(name: str, values: list[object]) -> str:
-    """One line of a printed report."""
-    return "".join([f"{name:{FIRST}}", *(f"{value!s:{COLUMN}}" for value in values)]).rstrip()
-
-
-# --- Measuring whether two denoisers memorize their training sets ---
-
-
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB
-MEASURED = 128
-"""Images of a set on which the PSNR is measured; a smaller set is repeated, with other noise."""
-COMPARED = 1000
-"""Images of one set, at most, that are compared with all of the other."""
 
 
 def memorization_report(
@@ -172,10 +194,11 @@ def memorization_report(
     *,
     samples: int = 64,
     seed: int = 0,
-    input_psnr: Sequence[float] | Tensor = INPUT_PSNR,
+    input_psnr: Sequence[float] | Tensor | None = INPUT_PSNR,
+    compared: int = COMPARED,
     **sampling: Any,
 ) -> Report:
-    """Tell whether two denoisers memorize, by what they draw and how they do (Figures 1 and 2).
+    """Measure whether two denoisers memorize, by what they sample and how they do (Figures 1, 2).
 
     Parameters
     ----------
@@ -185,22 +208,14 @@ def memorization_report(
         What each was trained on, (N, C, H, W), in [0, 1] or uint8: as many images, none in common.
     test : Tensor, optional
         Images that neither has seen. Without them, each is tested on the training set of the other.
-    samples : int
-        Number m of images that each draws.
-    seed : int
-        Fixes the noise.
-    input_psnr : sequence of float
-        Noise levels of the PSNR curves, in dB.
+    samples, seed : int
+        Number m of samples of each, and what fixes the noise.
+    input_psnr : sequence of float, optional
+        Noise levels of the PSNR curves, in dB; None for no curves.
+    compared : int
+        Images of A, at most, that are compared with all of B.
     **sampling
         What else :func:`gahb.sample` takes, such as ``beta`` or ``sigma_end``.
-
-    Raises
-    ------
-    TypeError, ValueError
-        If a set is not such a batch, the sets differ in size or share images, or another argument
-        is out of range.
-    RuntimeError
-        If images that are drawn diverge, or do not end.
 
     Examples
     --------
@@ -215,47 +230,56 @@ def memorization_report(
     check_count("samples", samples)
     _check_sets(train_a, train_b, test)
     channels, height, width = train_a.shape[1:]
+    models, sets = (model_a, model_b), (train_a, train_b)
+    drawn = [
+        sample(f, samples, (height, width), seed, channels=channels, **sampling) for f in models
+    ]
+    images = torch.stack([found.images for found in drawn])
+    judged = [verdicts(*of_one) for of_one in zip(images, sets, reversed(sets), strict=True)]
+    index = torch.stack([found.closest for found in judged])
+    nearest = [gray_levels(x[i.to(x.device)]).cpu() for x, i in zip(sets, index, strict=True)]
 
-    def side(f: Callable[[Tensor], Tensor], own: Tensor, other: Tensor) -> Side:
-        drawn = sample(f, samples, (height, width), seed, channels=channels, **sampling).images
-        unseen = other if test is None else test
-        return Side(
-            drawn,
-            closest=_gray_levels(own[closest(drawn, own).index[:, 0].to(own.device)]).cpu(),
-            verdicts=verdicts(drawn, own, other),
-            on_train=psnr_curve(f, _measured(own, f), input_psnr, seed),
-            on_test=psnr_curve(f, _measured(unseen, f), input_psnr, seed),
-        )
+    def curves(measured_on: Sequence[Tensor]) -> tuple[PsnrCurve, ...]:
+        if input_psnr is None:
+            return ()
+        pairs = zip(models, measured_on, strict=True)
+        return tuple(psnr_curve(f, _measured(x, f), input_psnr, seed) for f, x in pairs)
 
-    a, b = side(model_a, train_a, train_b), side(model_b, train_b, train_a)
-    between_sets = closest(train_a[:COMPARED], train_b).value[:, 0].cpu()
-    return Report(len(train_a), a, b, cosine_similarity(a.samples, b.samples), between_sets)
+    return Report(
+        between=cosine_similarity(*images),
+        to_train=torch.stack([found.to_train for found in judged]),
+        closest=index,
+        ratio=torch.stack([found.ratio for found in judged]),
+        verdicts=tuple(found.each for found in judged),
+        steps=torch.stack([found.steps for found in drawn]),
+        between_sets=closest(train_a[:compared], train_b).value[:, 0].cpu(),
+        n=len(train_a),
+        samples=images,
+        nearest=torch.stack(nearest),
+        on_train=curves(sets),
+        on_test=curves(sets[::-1] if test is None else (test, test)),
+    )
 
 
 def _check_sets(train_a: Tensor, train_b: Tensor, test: Tensor | None) -> None:
     """Raise unless the training sets are of one size, and no two sets share an image."""
-    sets = {"train_a": train_a, "train_b": train_b, "test": test}
-    given = {name: x for name, x in sets.items() if x is not None}
-    for name, x in given.items():
+    given = {"train_a": train_a, "train_b": train_b, "test": test}
+    sets = {name: x for name, x in given.items() if x is not None}
+    for name, x in sets.items():
         check_batch(name, x, like=None if name == "train_a" else train_a)
-        if x.is_floating_point():
-            for extreme in x.aminmax():
-                check_number(name, float(extreme), low=0, high=1)
+        for extreme in x.aminmax() if x.is_floating_point() else ():
+            check_number(name, float(extreme), low=0, high=1)
     if len(train_a) != len(train_b):
         raise ValueError(f"train_b: {len(train_b)} images; accepted: {len(train_a)}, as in train_a")
-    seen: dict[str, set[bytes]] = {}
-    for name, x in given.items():
-        digests = _digests(x)
-        for earlier, others in seen.items():
-            if shared := len(digests & others):
-                raise ValueError(
-                    f"{name}: {shared} of its images are in {earlier}; accepted: none in common"
-                )
-        seen[name] = digests
+    digests = {name: _digests(x) for name, x in sets.items()}
+    for earlier, name in combinations(sets, 2):
+        if shared := len(digests[earlier] & digests[name]):
+            problem = f"{shared} of its images are in {earlier}"
+            raise ValueError(f"{name}: {problem}; accepted: none in common")
 
 
 def _digests(x: Tensor) -> set[bytes]:
-    """What tells images apart: the same for an image as bytes and as gray levels in [0, 1]."""
+    """Return what tells images apart, the same for bytes and for gray levels in [0, 1]."""
     stored = (
         image if image.dtype == torch.uint8 else (255 * image).round().to(torch.uint8)
         for image in x.cpu()
@@ -264,15 +288,5 @@ def _digests(x: Tensor) -> set[bytes]:
 
 
 def _measured(x: Tensor, f: Any) -> Tensor:
-    """The first images of a set, repeated if they are few, where ``f`` computes."""
-    copies = -(-MEASURED // len(x))
-    return (
-        _gray_levels(x[:MEASURED])
-        .repeat(copies, 1, 1, 1)[:MEASURED]
-        .to(device_of(f, otherwise=x.device))
-    )
-
-
-def _gray_levels(x: Tensor) -> Tensor:
-    """Images as gray levels in [0, 1]."""
-    return x if x.is_floating_point() else x.float() / 255
+    """Return the first images of a set, repeated if they are few, where ``f`` computes."""
+    return gray_levels(repeated(x, MEASURED)).to(device_of(f, otherwise=x.device))

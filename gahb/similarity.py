@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import torch
 from torch import Tensor
@@ -16,27 +15,30 @@ from gahb.metrics.curves import RESAMPLES, Estimate, interval, resampled_means
 from gahb.vectors import check_batch, directions, rows
 
 __all__ = [
-    "MIXED",
     "VERDICTS",
     "Closest",
     "Verdicts",
-    "checked_values",
     "closest",
     "cosine_similarity",
     "distance_ratio",
     "fractions",
     "median",
-    "mixture_similarity",
-    "resampled_medians",
-    "similarity_to_mixture",
     "transition",
     "verdicts",
 ]
 
+VERDICTS = ("memorized", "spurious", "new")
+BETWEEN = {"directions": "direction", "images": "distance"}
+BLOCK = 1024  # images compared with as many others at a time
+MIXED = 4  # training images in a mixture
+MIXED_AT_A_TIME = 256  # images
+PROBES = 1000  # unseen images, at most, that show how similar mixtures are by chance
+LARGEST_DRAW = 1_000_000  # values resampled at a time
+
 
 @torch.no_grad()
 def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
-    """Cosine of the angle between image i of ``a`` and image i of ``b`` (Figure 2, blue).
+    """Return the cosines of the angles between images i of ``a`` and of ``b`` (Figure 2, blue).
 
     Parameters
     ----------
@@ -69,24 +71,21 @@ def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
 # --- Medians, and how sure they are ---
 
 
-LARGEST_DRAW = 1_000_000  # values drawn at a time, which bounds the memory
-
-
 def median(values: Tensor, seed: int = 0) -> Estimate:
-    """Median of finite values (n,), such as similarities, with its interval.
+    """Return the median of finite values (n,), such as similarities, with its interval.
 
     Examples
     --------
     >>> median(torch.arange(101.0)).value
     50.0
     """
-    values = checked_values(values)
-    low, high = interval(resampled_medians(values, seed)[None])
+    values = _checked_values(values)
+    low, high = interval(_resampled_medians(values, seed)[None])
     return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
 
 
-def checked_values(values: Tensor) -> Tensor:
-    """The values (n,), finite and at least one, in float64 on the CPU."""
+def _checked_values(values: Tensor) -> Tensor:
+    """Return values (n,), finite and at least one, in float64 on the CPU."""
     if not isinstance(values, Tensor) or not values.is_floating_point():
         raise TypeError("values: is not a float tensor of shape (n,)")
     if values.ndim != 1 or not len(values) or not values.isfinite().all():
@@ -94,34 +93,26 @@ def checked_values(values: Tensor) -> Tensor:
     return in_double(values).cpu()
 
 
-def resampled_medians(values: Tensor, seed: int) -> Tensor:
-    """Medians of values (n,) drawn with replacement, (RESAMPLES,); NaN for one value."""
+def _resampled_medians(values: Tensor, seed: int) -> Tensor:
+    """Return medians of values (n,) drawn with replacement, (RESAMPLES,); NaN for one value."""
     n = len(values)
     if n == 1:
         return values.new_full((RESAMPLES,), torch.nan)
     generator = torch.Generator().manual_seed(seed)
-    some = torch.arange(RESAMPLES).split(max(1, LARGEST_DRAW // n))
-    drawn = (torch.randint(n, (len(rows), n), generator=generator) for rows in some)
+    parts = torch.arange(RESAMPLES).split(max(1, LARGEST_DRAW // n))
+    drawn = (torch.randint(n, (len(part), n), generator=generator) for part in parts)
     return torch.cat([values[numbers].quantile(0.5, dim=1) for numbers in drawn])
 
 
 # --- The images of a set that are closest to others, found in blocks ---
 
 
-BLOCK = 1024
-Vectors = Callable[[str, Tensor, bool], Tensor]
-
-
 @dataclass(frozen=True, eq=False)
 class Closest:
     """The k closest images of a set to each of n images, closest first.
 
-    Attributes
-    ----------
-    index : Tensor
-        Their numbers in the set, (n, k).
-    value : Tensor
-        Cosine similarity to them, or distance from them, (n, k) in float64.
+    ``index`` are their numbers in the set, (n, k), and ``value`` the cosine similarities to them,
+    or distances from them, (n, k) in float64.
     """
 
     index: Tensor
@@ -138,11 +129,10 @@ def closest(
     centered: bool = True,
     block: int = BLOCK,
 ) -> Closest:
-    """The ``k`` images of ``among`` that are closest to each image of ``x`` (Figures 2 and 6).
+    """Find the ``k`` images of ``among`` that are closest to each image of ``x`` (Figures 2, 6).
 
-    Both are read in blocks: beyond the result, a handful of blocks are held in memory, below
-    0.5 GB for images of 80x80, however many there are. The answer does not depend on ``block``,
-    except for the order of equally close ones.
+    Both are read ``block`` images at a time, which bounds the memory, below 0.5 GB for images of
+    80x80; only the order of equally close ones may depend on it.
 
     Parameters
     ----------
@@ -155,8 +145,6 @@ def closest(
         distance once images have unit length, sqrt(2 - 2 cosine), exact for near copies as well.
     centered : bool
         Subtract every image's own mean first, see :func:`cosine_similarity`.
-    block : int
-        Number of images compared with as many others at a time.
 
     Examples
     --------
@@ -167,127 +155,53 @@ def closest(
     check_batch("x", x)
     check_batch("among", among, like=x)
     check_count("k", k, 1, len(among))
-    check_choice("by", by, MEASURES)
+    check_choice("by", by, ("cosine", "distance", "direction"))
     check_count("block", block)
-    found = [MEASURES[by](part, among, k, centered, block) for part in x.split(block)]
-    return Closest(torch.cat([c.index for c in found]), torch.cat([c.value for c in found]))
+    found = [_closest(part, among, k, by, centered, block) for part in x.split(block)]
+    return Closest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _closest_by_cosine(x: Tensor, among: Tensor, k: int, centered: bool, block: int) -> Closest:
-    own = directions("x", x, centered)
-    best = Best(k, own)
-    for others in among.split(block):
-        best.compare(own @ directions("among", others.to(x.device), centered).T)
-    return Closest(best.index, best.score.clamp(-1, 1))
-
-
-def _closest_by_distance(
-    vectors: Vectors, x: Tensor, among: Tensor, k: int, centered: bool, block: int
-) -> Closest:
+def _closest(
+    x: Tensor, among: Tensor, k: int, by: str, centered: bool, block: int
+) -> tuple[Tensor, Tensor]:
+    """Return index and value, (n, k) each, for one block of images x."""
+    vectors = rows if by == "distance" else directions
     own = vectors("x", x, centered)
-    best = Best(k, own)
-    for part in among.split(block):
-        others = vectors("among", part.to(x.device), centered)
-        # -||x - x_i||^2 / 2, but for ||x||^2, which is common to all
-        best.compare(own @ others.T - others.square().sum(1) / 2)
+    score, index = own.new_empty(len(x), 0), own.new_empty(len(x), 0, dtype=torch.long)
+    for start in range(0, len(among), block):
+        others = vectors("among", among[start : start + block].to(x.device), centered)
+        new = own @ others.T
+        if by != "cosine":  # -||x - x_i||^2 / 2, but for ||x||^2, which is common to all
+            new -= others.square().sum(1) / 2
+        new, where = new.topk(min(k, len(others)), dim=1)
+        score, index = torch.cat([score, new], dim=1), torch.cat([index, where + start], dim=1)
+        score, best = score.topk(min(k, score.shape[1]), dim=1)
+        index = index.gather(1, best)
+    if by == "cosine":
+        return index, score.clamp(-1, 1)
     # The distances of close images are canceled there: once more, from differences.
-    chosen = best.index.to(among.device).T
-    found = (vectors("among", among[numbers].to(x.device), centered) for numbers in chosen)
-    distance, order = torch.stack([(own - y).norm(dim=1) for y in found], dim=1).sort(dim=1)
-    return Closest(best.index.gather(1, order), distance)
-
-
-MEASURES: dict[str, Callable[..., Closest]] = {
-    "cosine": _closest_by_cosine,
-    "distance": partial(_closest_by_distance, rows),
-    "direction": partial(_closest_by_distance, directions),
-}
-
-
-class Best:
-    """The k highest of the scores (n, N) that come block by block, and their numbers, (n, k)."""
-
-    def __init__(self, k: int, like: Tensor) -> None:
-        self.k, self.seen = k, 0
-        self.score = like.new_empty(len(like), 0)
-        self.index = torch.empty(len(like), 0, dtype=torch.long, device=like.device)
-
-    def compare(self, score: Tensor) -> None:
-        """Let the next block of scores compete with the best so far."""
-        new, where = score.topk(min(self.k, score.shape[1]), dim=1)
-        index = torch.cat([self.index, where + self.seen], dim=1)
-        self.seen += score.shape[1]
-        together = torch.cat([self.score, new], dim=1)
-        self.score, best = together.topk(min(self.k, together.shape[1]), dim=1)
-        self.index = index.gather(1, best)
-
-
-# --- How well an image is explained as a mixture of a few images of a set ---
-
-
-MIXED = 4
-"""Images in a mixture, unless said otherwise."""
-MIXED_AT_A_TIME = 256
-
-
-def mixture_similarity(x: Tensor, among: Tensor, k: int = MIXED) -> Tensor:
-    """Cosine similarity of each image to the best mixture of its ``k`` closest images, (n,).
-
-    The mixture is the linear combination of these images of ``among`` that is nearest in the
-    least-squares sense, all images being centered.
-
-    Parameters
-    ----------
-    x, among : Tensor
-        Images, (n, C, H, W) and (N, C, H, W), floating-point or uint8.
-    k : int
-        How many are mixed, at most N.
-
-    Examples
-    --------
-    >>> among = torch.rand(10, 1, 8, 8)
-    >>> float(mixture_similarity(0.3 * among[:1] + 0.7 * among[1:2], among).round(decimals=4))
-    1.0
-    """
-    check_count("k", k, 1)
-    return similarity_to_mixture(x, among, closest(x, among, k).index)
-
-
-@torch.no_grad()
-def similarity_to_mixture(x: Tensor, among: Tensor, index: Tensor) -> Tensor:
-    """As :func:`mixture_similarity`, for the images ``among[index]``, ``index`` being (n, k)."""
-    found = []
-    for part, numbers in zip(
-        x.split(MIXED_AT_A_TIME), index.to(among.device).split(MIXED_AT_A_TIME), strict=True
-    ):
-        own = rows("x", part, centered=True)
-        mixed = [rows("among", among[c].to(x.device), centered=True) for c in numbers.T]
-        columns = torch.stack(mixed, dim=2)
-        # Not solved from normal equations: near-duplicates among the columns do no harm here.
-        weights = torch.linalg.pinv(columns) @ own[:, :, None]
-        explained = (columns @ weights).squeeze(2).norm(dim=1)
-        found.append((explained / own.norm(dim=1)).nan_to_num(0).clamp(max=1))
-    return torch.cat(found)
+    chosen = (among[numbers].to(x.device) for numbers in index.to(among.device).T)
+    found = [(own - vectors("among", images, centered)).norm(dim=1) for images in chosen]
+    distance, order = torch.stack(found, dim=1).sort(dim=1)
+    return index.gather(1, order), distance
 
 
 # --- From how many training images on a network generalizes ---
 
 
 def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) -> Estimate:
-    """Number of training images N* from which on two networks are closer to one another.
+    """Return the number N* of training images from which on two networks sample the same.
 
     Below N*, the median sample is more similar to its network's own training set; above it, to what
-    a network draws from the same noise that was trained on other images (Figure 2). The difference
-    of the two medians is taken as linear in log N between the sizes that were trained. The interval
-    is a bootstrap over samples: it does not know how the difference runs between two sizes, and
-    cannot be trusted to be narrower than the two.
+    a network trained on other images samples from the same noise (Figure 2). The difference of the
+    two medians is taken as linear in log N between the sizes that were trained. The interval is a
+    bootstrap over samples: it does not know how the difference runs between two sizes.
 
     Parameters
     ----------
-    between : mapping of int to Tensor
-        By N: similarity of the samples of the two networks, (m,).
-    to_train : mapping of int to Tensor
-        By N: similarity of samples to the closest image of the training set, (k,).
+    between, to_train : mapping of int to Tensor
+        By N: similarity of the samples of the two networks, and of samples to the closest image of
+        their training set, (m,).
 
     Examples
     --------
@@ -297,26 +211,22 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     """
     sizes = sorted(between)
     if len(sizes) < 2 or sizes != sorted(to_train):
-        raise ValueError(
-            f"to_train: sizes {sorted(to_train)} beside {sizes} of between; accepted: the same, "
-            "at least two"
-        )
-    pairs = [(checked_values(between[n]), checked_values(to_train[n])) for n in sizes]
+        given = f"sizes {sorted(to_train)} beside {sizes} of between"
+        raise ValueError(f"to_train: {given}; accepted: the same, at least two")
+    pairs = [(_checked_values(between[n]), _checked_values(to_train[n])) for n in sizes]
     difference = torch.stack([a.quantile(0.5) - b.quantile(0.5) for a, b in pairs])
     crossing = _last_crossing(sizes, difference)
     if math.isnan(crossing):
         shown = ", ".join(f"{value:+.2f}" for value in difference)
         raise ValueError(f"between, to_train: medians do not cross: they differ by {shown}")
-    resampled = torch.stack(
-        [resampled_medians(a, seed=1) - resampled_medians(b, seed=2) for a, b in pairs]
-    )
-    crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in resampled.T])
+    resampled = [_resampled_medians(a, seed=1) - _resampled_medians(b, seed=2) for a, b in pairs]
+    crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in torch.stack(resampled, 1)])
     low, high = crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist()
     return Estimate(crossing, (low, high))
 
 
 def _last_crossing(sizes: list[int], difference: Tensor) -> float:
-    """N at which differences (k,), linear in log N between, become positive for good, or NaN."""
+    """Return N at which differences (k,), linear in log N, become positive for good, or NaN."""
     positive = (difference > 0).tolist()
     if all(positive) or not positive[-1]:
         return math.nan
@@ -329,14 +239,8 @@ def _last_crossing(sizes: list[int], difference: Tensor) -> float:
 # --- Whether samples are copies of training images, mixtures that recur, or new ---
 
 
-VERDICTS = ("memorized", "spurious", "new")
-BETWEEN = {"directions": "direction", "images": "distance"}
-PROBES = 1000
-"""Unseen images, at most, that show how much chance alone makes an image lean."""
-
-
 def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> Tensor:
-    """Distance from the closest training image over that from the second closest, (n,).
+    r"""Return the distances from the closest over the second closest training image, (n,).
 
     Below 1/3, a sample counts as a copy of the closest [1]_ [2]_: the rule adapts to how densely
     the training images lie. It is undefined, NaN, where there is no second one (N = 1), and means
@@ -350,8 +254,8 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
     between : str
         What the distances are between: ``directions``, images whose means are removed and whose
         norms are one, so that brightness and contrast, which a bias-free network leaves free, do
-        not count: sqrt((1 - c1) / (1 - c2)) of the two largest centered cosines; or ``images``, as
-        they are and as in [1]_ and [2]_.
+        not count: :math:`\sqrt{(1 - c_1) / (1 - c_2)}` of the two largest centered cosines; or
+        ``images``, as they are and as in [1]_ and [2]_.
 
     References
     ----------
@@ -371,8 +275,8 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
     """
     check_choice("between", between, BETWEEN)
     centered = between == "directions"
-    found = closest(x, train, min(2, len(train)), by=BETWEEN[between], centered=centered)
-    distance = found.value
+    by, centered = BETWEEN[between], between == "directions"
+    distance = closest(x, train, min(2, len(train)), by=by, centered=centered).value
     if distance.shape[1] == 1:
         return distance.new_full((len(distance),), torch.nan)
     first, second = distance.unbind(dim=1)
@@ -381,34 +285,38 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """Whether samples are memorized, spurious or new, and what that was judged by.
+    """Whether each of n samples is memorized, spurious or new, and what that was judged by.
 
     Attributes
     ----------
-    labels : tuple of str
-        The verdict on each of n samples, one of ``VERDICTS``.
-    fractions : dict
-        Fraction of the samples with each verdict, as an :class:`Estimate`.
-    ratio : Tensor
-        Distance from the closest training image over that from the second closest, (n,), see
-        :func:`distance_ratio`.
+    each : tuple of str
+        The verdict on each sample, one of ``VERDICTS``.
+    closest : Tensor
+        The number of the most similar training image, (n,).
     to_train, to_samples : Tensor
-        Cosine similarity to the closest training image, and to the closest other sample, (n,);
-        NaN where there is no other.
-    leaning : Tensor
+        Cosine similarity to that image, and to the closest other sample, (n,); NaN where there is
+        no other.
+    ratio : Tensor
+        See :func:`distance_ratio`, (n,).
+    affinity : Tensor
         By how much a mixture of training images is more similar than one of unseen images, (n,);
         NaN where there are none to compare with.
-    usual_leaning : float
+    usual_affinity : float
         What 95% of the unseen images stay below.
     """
 
-    labels: tuple[str, ...]
-    fractions: dict[str, Estimate]
-    ratio: Tensor
+    each: tuple[str, ...]
+    closest: Tensor
     to_train: Tensor
     to_samples: Tensor
-    leaning: Tensor
-    usual_leaning: float
+    ratio: Tensor
+    affinity: Tensor
+    usual_affinity: float
+
+    @property
+    def fractions(self) -> dict[str, Estimate]:
+        """Fraction of the samples with each verdict."""
+        return fractions(self.each)
 
 
 def verdicts(
@@ -426,10 +334,10 @@ def verdicts(
       undefined for N = 1, its similarity to the only training image is above ``same``.
     - *spurious*: no such copy, yet made of the training set, in either of two ways. Another sample,
       from other noise, is the ``same``: training has put an attractor where there is no image
-      [1]_. Or it leans on the training set: a mixture of a few training images is more similar to
-      it than one of ``unseen`` images, by more than for 95% of the unseen images themselves.
+      [1]_. Or it has an affinity with the training set: a mixture of a few training images is more
+      similar to it than one of ``unseen`` images, by more than for 95% of the unseen images.
     - *new*: neither. Of samples as independent of the training set as the unseen images are, about
-      5% lean on it by chance.
+      5% are spurious by chance.
 
     The first way needs as many samples as there may be attractors: one met once shows nothing.
 
@@ -448,8 +356,7 @@ def verdicts(
         Centered cosine similarity, in [-1, 1], above which two images count as one. The paper
         removes images as duplicates above 0.95.
     between : str
-        What the distances of the ratio are between, see :func:`distance_ratio`. All other
-        comparisons are of directions anyway: cosines of images whose means are removed.
+        What the distances of the ratio are between, see :func:`distance_ratio`.
 
     References
     ----------
@@ -460,35 +367,36 @@ def verdicts(
     --------
     >>> train = torch.rand(4, 1, 8, 8)
     >>> mixture = train[2:].mean(0, keepdim=True)
-    >>> verdicts(torch.cat([train[:1], mixture, mixture, torch.rand(1, 1, 8, 8)]), train).labels
+    >>> verdicts(torch.cat([train[:1], mixture, mixture, torch.rand(1, 1, 8, 8)]), train).each
     ('memorized', 'spurious', 'spurious', 'new')
     """
     check_number("ratio", ratio, 0, 1)
     check_number("same", same, -1, 1)
     ratios = distance_ratio(x, train, between=between).cpu()
-    to_train = closest(x, train).value[:, 0].cpu()
-    to_samples = _to_another(x)
-    leaning, usual = _leaning(x, train, unseen)
+    nearest = closest(x, train)
+    to_train, to_samples = nearest.value[:, 0].cpu(), _to_another(x)
+    affinity, usual = _affinity(x, train, unseen)
     copied = torch.where(ratios.isnan(), to_train > same, ratios < ratio)
-    mixed = ~copied & ((to_samples > same) | (leaning > usual))
-    each = torch.stack([copied, mixed, ~copied & ~mixed])
-    labels = tuple(VERDICTS[i] for i in each.int().argmax(0).tolist())
-    return Verdicts(labels, fractions(labels), ratios, to_train, to_samples, leaning, usual)
+    mixed = ~copied & ((to_samples > same) | (affinity > usual))
+    number = torch.stack([copied, mixed, ~copied & ~mixed]).int().argmax(0)
+    each = tuple(VERDICTS[i] for i in number.tolist())
+    index = nearest.index[:, 0].cpu()
+    return Verdicts(each, index, to_train, to_samples, ratios, affinity, usual)
 
 
-def fractions(labels: Sequence[str]) -> dict[str, Estimate]:
-    """Fraction of samples with each verdict, with its 95% interval.
+def fractions(each: Sequence[str]) -> dict[str, Estimate]:
+    """Return the fraction of samples with each verdict, with its 95% interval.
 
     Examples
     --------
     >>> fractions(["new", "new", "spurious", "new"])["new"].value
     0.75
     """
-    if not labels:
-        raise ValueError(f"labels: empty; accepted: at least one of {', '.join(VERDICTS)}")
-    for label in labels:
-        check_choice("labels", label, VERDICTS)
-    shares = torch.tensor([[label == name for label in labels] for name in VERDICTS]).double()
+    if not each:
+        raise ValueError(f"each: empty; accepted: at least one of {', '.join(VERDICTS)}")
+    for verdict in each:
+        check_choice("each", verdict, VERDICTS)
+    shares = torch.tensor([[verdict == name for verdict in each] for name in VERDICTS]).double()
     bounds = torch.stack(interval(resampled_means(shares)), dim=1).tolist()
     return {
         name: Estimate(value, (low, high))
@@ -497,32 +405,54 @@ def fractions(labels: Sequence[str]) -> dict[str, Estimate]:
 
 
 def _to_another(x: Tensor) -> Tensor:
-    """Cosine similarity of each image to the closest other one of the same set, (n,)."""
+    """Return the cosine similarity of each image to the closest other one of the set, (n,)."""
     if len(x) == 1:
         return torch.full((1,), torch.nan, dtype=torch.float64)
-    index = _closest_others(x, x, k=1)
-    return cosine_similarity(x, x[index[:, 0]]).cpu()
+    return cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu()
 
 
-def _leaning(x: Tensor, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, float]:
-    """By how much each image leans on ``train``, (n,), and the 95% quantile for unseen images."""
+def _affinity(x: Tensor, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, float]:
+    """Return the affinity of each image with ``train``, (n,), and its 95% quantile if unseen."""
     n = len(train)
     if unseen is not None and len(unseen) < n:
         raise ValueError(f"unseen: {len(unseen)} images; accepted: at least {n}, as in train")
     if unseen is None or n == 1:
         return torch.full((len(x),), torch.nan, dtype=torch.float64), torch.nan
     unseen, k = unseen[:n], min(MIXED, n - 1)
-    leaning = mixture_similarity(x, train, k) - mixture_similarity(x, unseen, k)
+
+    def affinity(x: Tensor, others: Tensor) -> Tensor:
+        seen = closest(x, train, k).index
+        return mixture_similarity(x, train, seen) - mixture_similarity(x, unseen, others)
+
     fresh = unseen[:PROBES]
-    others = similarity_to_mixture(fresh, unseen, _closest_others(fresh, unseen, k))
-    usual = (mixture_similarity(fresh, train, k) - others).quantile(0.95)
-    return leaning.cpu(), float(usual)
+    usual = affinity(fresh, _closest_others(fresh, unseen, k)).quantile(0.95)
+    return affinity(x, closest(x, unseen, k).index).cpu(), float(usual)
 
 
 def _closest_others(first: Tensor, among: Tensor, k: int) -> Tensor:
-    """Numbers of the k closest other images to each of the first ones of a set, (n, k)."""
+    """Return the numbers of the k closest other images to the first ones of a set, (n, k)."""
     index = closest(first, among, k + 1).index
     itself = index == torch.arange(len(first), device=index.device)[:, None]
     # Equal images may crowd an image out of its own list: then the last one goes.
     itself[~itself.any(dim=1), -1] = True
     return index[~itself].view(-1, k)
+
+
+@torch.no_grad()
+def mixture_similarity(x: Tensor, among: Tensor, index: Tensor) -> Tensor:
+    """Return the cosine similarity of each image to the best mixture of ``among[index]``, (n,).
+
+    The mixture is the least-squares combination of these k images, ``index`` being (n, k); all
+    images are centered.
+    """
+    found = []
+    indices = index.to(among.device).split(MIXED_AT_A_TIME)
+    for part, numbers in zip(x.split(MIXED_AT_A_TIME), indices, strict=True):
+        own = rows("x", part, centered=True)
+        mixed = [rows("among", among[c].to(x.device), centered=True) for c in numbers.T]
+        columns = torch.stack(mixed, dim=2)
+        # Not solved from normal equations: near-duplicates among the columns do no harm here.
+        weights = torch.linalg.pinv(columns) @ own[:, :, None]
+        explained = (columns @ weights).squeeze(2).norm(dim=1)
+        found.append((explained / own.norm(dim=1)).nan_to_num(0).clamp(max=1))
+    return torch.cat(found)

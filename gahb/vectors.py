@@ -5,10 +5,17 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.checks import check_finite, check_images
+from gahb.checks import check_count, check_finite, check_images
 from gahb.devices import in_double, with_double
 
-__all__ = ["check_batch", "check_orthonormal", "directions", "rows"]
+__all__ = [
+    "check_batch",
+    "check_orthonormal",
+    "directions",
+    "gray_levels",
+    "repeated",
+    "rows",
+]
 
 ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
 
@@ -27,12 +34,7 @@ def check_batch(argument: str, x: Tensor, like: Tensor | None = None) -> None:
 
 
 def check_orthonormal(argument: str, vectors: Tensor, accepted: str) -> None:
-    """Raise ValueError unless the k images of each set, (..., k, C, H, W), are orthonormal.
-
-    Examples
-    --------
-    >>> check_orthonormal("basis", torch.eye(4).view(4, 1, 2, 2), accepted="an orthonormal basis")
-    """
+    """Raise ValueError unless the k images of each set, (..., k, C, H, W), are orthonormal."""
     flat = in_double(vectors).flatten(-3)
     products = flat @ flat.mT
     errors = products - torch.eye(products.shape[-1]).to(products)
@@ -42,19 +44,35 @@ def check_orthonormal(argument: str, vectors: Tensor, accepted: str) -> None:
         raise ValueError(f"{argument}: {given}; accepted: {accepted}")
 
 
+def gray_levels(x: Tensor) -> Tensor:
+    """Return images, float or uint8, as gray levels in [0, 1]."""
+    return x if x.is_floating_point() else x.float() / 255
+
+
+def repeated(x: Tensor, n: int) -> Tensor:
+    """Return the first n images of a set, which is repeated if it has fewer.
+
+    Examples
+    --------
+    >>> repeated(torch.tensor([3, 5]).view(2, 1, 1, 1), n=3).flatten()
+    tensor([3, 5, 3])
+    """
+    check_count("n", n)
+    return x[:n].repeat(-(-n // len(x)), 1, 1, 1)[:n]
+
+
 def rows(argument: str, x: Tensor, centered: bool) -> Tensor:
-    """Images as rows of gray levels in double precision, minus their means if asked, (n, d)."""
-    levels = _room(x, x.shape[1:].numel())
-    return _filled(levels, argument, x, centered)
+    """Return images as rows of gray levels in double precision, centered if asked, (n, d)."""
+    return _filled(argument, x, centered, x.shape[1:].numel())
 
 
 def directions(argument: str, x: Tensor, centered: bool) -> Tensor:
-    """Unit vectors of images, (n, d + 1), whose inner products are their cosine similarities.
+    """Return unit vectors of images, (n, d + 1), whose inner products are their cosines.
 
     The last coordinate is 1 for an image without direction and 0 for all others.
     """
-    vectors = _room(x, x.shape[1:].numel() + 1)
-    levels = _filled(vectors[:, :-1], argument, x, centered)
+    vectors = _filled(argument, x, centered, x.shape[1:].numel() + 1)
+    levels = vectors[:, : x.shape[1:].numel()]
     lengths = levels.norm(dim=1, keepdim=True)
     without = lengths == 0
     levels /= lengths.masked_fill_(without, 1)
@@ -62,13 +80,10 @@ def directions(argument: str, x: Tensor, centered: bool) -> Tensor:
     return vectors
 
 
-def _room(x: Tensor, d: int) -> Tensor:
-    """Room for as many rows as there are images, (n, d)."""
-    return torch.empty(len(x), d, dtype=torch.float64, device=with_double(x.device))
-
-
-def _filled(levels: Tensor, argument: str, x: Tensor, centered: bool) -> Tensor:
-    """Write the rows into ``levels``, (n, d), in place: images may be many."""
+def _filled(argument: str, x: Tensor, centered: bool, columns: int) -> Tensor:
+    """Return the rows, (n, columns), written in place, for images may be many; the rest is free."""
+    vectors = torch.empty(len(x), columns, dtype=torch.float64, device=with_double(x.device))
+    levels = vectors[:, : x.shape[1:].numel()]
     levels.copy_(x.flatten(1).to(levels.device))
     check_finite(argument, levels)
     if x.dtype == torch.uint8:
@@ -77,4 +92,4 @@ def _filled(levels: Tensor, argument: str, x: Tensor, centered: bool) -> Tensor:
         constant = (levels == levels[:, :1]).all(dim=1, keepdim=True)
         levels -= levels.mean(dim=1, keepdim=True)
         levels.masked_fill_(constant, 0)
-    return levels
+    return vectors

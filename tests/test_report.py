@@ -11,7 +11,7 @@ from gahb.metrics import psnr_curve, train_test_gap
 from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.report import Report, memorization_report
 from gahb.sampling import sample
-from gahb.similarity import VERDICTS, closest, cosine_similarity, verdicts
+from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, verdicts
 
 N, SIDE = 6, 8
 VARIANCE = 0.02
@@ -50,20 +50,21 @@ def generalized() -> Report:
 
 def test_exact_memorizers_memorize(memorized) -> None:
     assert memorized.verdict == "memorized"
-    for side in (memorized.a, memorized.b):
-        assert side.verdicts.labels == ("memorized",) * 12
-        assert side.verdicts.to_train.min() > 0.99
-        assert side.gap.max_abs > 50
+    assert memorized.verdicts == (("memorized",) * 12,) * 2
+    assert memorized.to_train.min() > 0.99
+    assert all(gap.max_abs > 50 for gap in memorized.gaps)
     assert memorized.between.median() < 0.5
     assert memorized.nearer == "training set"
 
 
 def test_what_knows_the_density_draws_new_images(generalized) -> None:
     assert generalized.verdict == "new"
-    for side in (generalized.a, generalized.b):
-        assert side.verdicts.fractions["new"].value > 0.8
-        assert side.verdicts.to_train.median() < 0.5
-        assert (side.gap.low < 0.1).all() and (side.gap.high > -0.1).all()
+    for each, to_train, gap in zip(
+        generalized.verdicts, generalized.to_train, generalized.gaps, strict=True
+    ):
+        assert fractions(each)["new"].value > 0.8
+        assert to_train.median() < 0.5
+        assert (gap.low < 0.1).all() and (gap.high > -0.1).all()
     assert generalized.between.min() > 0.99
     assert generalized.nearer == "other denoiser"
 
@@ -76,14 +77,14 @@ def test_a_single_training_image_each() -> None:
 
 
 def test_medians_that_cannot_be_told_apart_leave_it_undecided(memorized) -> None:
-    alike = replace(memorized, between=memorized.to_train[:12])
+    alike = replace(memorized, between=memorized.to_train[0])
     assert alike.nearer == "undecided"
 
 
 def test_the_verdict_is_on_the_samples_of_both(memorized, generalized) -> None:
-    mixed = replace(memorized, b=generalized.b)
+    mixed = replace(memorized, verdicts=(memorized.verdicts[0], generalized.verdicts[1]))
     found = mixed.fractions
-    copied = sum(label == "memorized" for label in generalized.b.verdicts.labels)
+    copied = generalized.verdicts[1].count("memorized")
     assert found["memorized"].value == pytest.approx((12 + copied) / 60)
     assert mixed.verdict == "new"
 
@@ -100,33 +101,35 @@ def test_it_compares_samples_from_the_same_noise() -> None:
     report = memorization_report(
         *models, *train, test, samples=5, seed=7, input_psnr=levels, **options
     )
-    drawn = [sample(f, 5, SIDE, 7, **options).images for f in models]
-    torch.testing.assert_close(report.between, cosine_similarity(*drawn))
-    pairs = zip((report.a, report.b), models, drawn, train, reversed(train), strict=True)
-    for side, f, x, own, other in pairs:
-        assert torch.equal(side.samples, x)
+    drawn = [sample(f, 5, SIDE, 7, **options) for f in models]
+    torch.testing.assert_close(report.between, cosine_similarity(*(d.images for d in drawn)))
+    for i, (f, own, other) in enumerate(zip(models, train, reversed(train), strict=True)):
+        x = drawn[i].images
+        assert torch.equal(report.samples[i], x)
+        assert torch.equal(report.steps[i], drawn[i].steps)
         found = closest(x, own)
-        assert torch.equal(side.closest, own[found.index[:, 0]])
-        torch.testing.assert_close(side.verdicts.to_train, found.value[:, 0])
+        assert torch.equal(report.closest[i], found.index[:, 0])
+        assert torch.equal(report.nearest[i], own[found.index[:, 0]])
+        torch.testing.assert_close(report.to_train[i], found.value[:, 0])
         judged = verdicts(x, own, other)
-        assert side.verdicts.labels == judged.labels
-        torch.testing.assert_close(side.verdicts.leaning, judged.leaning)
+        assert report.verdicts[i] == judged.each
+        torch.testing.assert_close(report.ratio[i], judged.ratio)
         repeated = own.repeat(22, 1, 1, 1)[:128]
         curves = (
             psnr_curve(f, repeated, levels, 7),
             psnr_curve(f, test.repeat(4, 1, 1, 1)[:128], levels, 7),
         )
-        torch.testing.assert_close(side.on_train.per_image, curves[0].per_image)
-        torch.testing.assert_close(side.on_test.per_image, curves[1].per_image)
-        torch.testing.assert_close(side.gap.value, train_test_gap(*curves).value)
+        torch.testing.assert_close(report.on_train[i].per_image, curves[0].per_image)
+        torch.testing.assert_close(report.on_test[i].per_image, curves[1].per_image)
+        torch.testing.assert_close(report.gaps[i].value, train_test_gap(*curves).value)
     torch.testing.assert_close(report.between_sets, closest(*train).value[:, 0])
 
 
 def test_each_is_tested_on_the_set_of_the_other_if_need_be(generalized) -> None:
-    for side, other in ((generalized.a, 2), (generalized.b, 1)):
+    for on_test, other in zip(generalized.on_test, (2, 1), strict=True):
         unseen = images(100, other).repeat(2, 1, 1, 1)[:128]
         expected = psnr_curve(exact(), unseen, range(0, 41, 5))
-        torch.testing.assert_close(side.on_test.per_image, expected.per_image)
+        torch.testing.assert_close(on_test.per_image, expected.per_image)
 
 
 def test_bytes_and_gray_levels_are_the_same() -> None:
@@ -136,9 +139,24 @@ def test_bytes_and_gray_levels_are_the_same() -> None:
         memorization_report(*models, *sets, samples=4, input_psnr=[10, 20])
         for sets in (stored, [x / 255 for x in stored])
     ]
-    for side, same in zip((reports[0].a, reports[0].b), (reports[1].a, reports[1].b), strict=True):
-        torch.testing.assert_close(side.closest, same.closest)
-        torch.testing.assert_close(side.on_train.per_image, same.on_train.per_image)
+    torch.testing.assert_close(reports[0].nearest, reports[1].nearest)
+    for curve, same in zip(reports[0].on_train, reports[1].on_train, strict=True):
+        torch.testing.assert_close(curve.per_image, same.per_image)
+
+
+@pytest.mark.parametrize("compared", [N, 2])
+def test_it_is_read_as_it_was_saved(compared, tmp_path) -> None:
+    report = memorizers(input_psnr=None, compared=compared)
+    report.save(tmp_path / "report.json", seed=0)
+    again = Report.load(tmp_path / "report.json")
+    assert (again.n, again.verdicts) == (N, report.verdicts)
+    for name in ("between", "to_train", "ratio", "between_sets"):
+        expected = getattr(report, name)
+        torch.testing.assert_close(getattr(again, name), expected, atol=1e-4, rtol=0)
+    assert torch.equal(again.closest, report.closest)
+    assert torch.equal(again.steps, report.steps)
+    assert str(again) == str(report)
+    assert again.samples.shape[1] == 0
 
 
 # --- how it reads and looks ---
@@ -154,9 +172,9 @@ def test_it_prints_what_was_measured(memorized) -> None:
     ]
     rows = {line[:36].strip(): line[36:].split() for line in lines if len(line) > 36}
     for label in VERDICTS:
-        expected = [str(s.verdicts.fractions[label]) for s in (memorized.a, memorized.b)]
+        expected = [str(fractions(each)[label]) for each in memorized.verdicts]
         assert " ".join(rows[f"samples that are {label}"]) == " ".join(expected)
-    largest = memorized.a.gap.value.max()
+    largest = memorized.gaps[0].value.max()
     assert rows["largest train - test gap, dB"][0] == f"{largest:.1f}"
     assert float(rows["similarity of A's and B's samples"][0]) == pytest.approx(
         float(memorized.between.quantile(0.5)), abs=0.005
@@ -170,20 +188,20 @@ def test_it_is_drawn(memorized) -> None:
         f"{similarity:.2f}" for similarity in memorized.between[:3]
     ]
     mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
-    torch.testing.assert_close(mosaic[:SIDE, :SIDE], memorized.a.closest[0, 0], check_dtype=False)
+    torch.testing.assert_close(mosaic[:SIDE, :SIDE], memorized.nearest[0, 0, 0], check_dtype=False)
     second = slice(SIDE + 1, 2 * SIDE + 1)
-    torch.testing.assert_close(mosaic[second, :SIDE], memorized.a.samples[0, 0], check_dtype=False)
+    torch.testing.assert_close(mosaic[second, :SIDE], memorized.samples[0, 0, 0], check_dtype=False)
     histogram = report_similarities(memorized)
     medians = [line.get_xdata()[0] for line in histogram.lines]
-    expected = [memorized.between.quantile(0.5), memorized.to_train.quantile(0.5)]
+    expected = [memorized.between.quantile(0.5), memorized.to_train.flatten().quantile(0.5)]
     assert medians == [pytest.approx(float(value), abs=1e-6) for value in expected]
     left, right = report_curves(memorized)
     drawn = [tuple(line.get_ydata()) for line in left.lines]
-    for side in (memorized.a, memorized.b):
-        assert tuple(side.on_train.output_psnr.tolist()) in drawn
-        assert tuple(side.on_test.output_psnr.tolist()) in drawn
-        gap_lines = [tuple(line.get_ydata()) for line in right.lines]
-        assert tuple(side.gap.value.tolist()) in gap_lines
+    for curve in memorized.on_train + memorized.on_test:
+        assert tuple(curve.output_psnr.tolist()) in drawn
+    gap_lines = [tuple(line.get_ydata()) for line in right.lines]
+    for gap in memorized.gaps:
+        assert tuple(gap.value.tolist()) in gap_lines
 
 
 def test_colors_are_drawn_gray() -> None:
@@ -194,7 +212,7 @@ def test_colors_are_drawn_gray() -> None:
     assert report.verdict == "memorized"
     ax = report_images(report, count=2)
     mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
-    gray = report.a.closest[0].mean(0)
+    gray = report.nearest[0, 0].mean(0)
     torch.testing.assert_close(mosaic[:SIDE, :SIDE], gray, check_dtype=False)
 
 

@@ -12,14 +12,14 @@ from gahb.optimal import EmpiricalBayes
 from gahb.sampling import (
     Measurement,
     Samples,
+    Schedule,
     algorithm,
-    exact_steps,
     inpainting,
     random_projection,
     sample,
     super_resolution,
 )
-from gahb.sampling.algorithm import Noise, Steps
+from gahb.sampling.algorithm import Noise
 from gahb.similarity import closest
 
 SIDE = 16
@@ -82,9 +82,9 @@ def test_steps_with_the_exact_denoiser_of_a_point(schedule, expected, monkeypatc
     monkeypatch.setattr(algorithm, "Noise", Orthogonal)
     x = images(1, side=64)
     drawn = sample(point(x), 1, 64, seed=0, schedule=schedule, mean=x[0])
-    assert drawn.steps.tolist() == [expected] == [exact_steps(schedule=schedule)]
+    assert drawn.steps.tolist() == [expected] == [Schedule(kind=schedule).exact_steps()]
     assert torch.equal(drawn.images, x)
-    steps = Steps(0.01, 0.1, 1.0, 0.05, schedule)
+    steps = Schedule(0.01, 0.1, 1.0, 0.05, schedule)
     factors = torch.tensor([steps.shrinkage(t) for t in range(1, expected + 1)])
     torch.testing.assert_close(drawn.sigma[0, 1:], factors.cumprod(0), rtol=1e-3, atol=0)
 
@@ -103,7 +103,7 @@ def test_noise_level_follows_the_schedule_within_sampling_error(schedule, h, bet
     """sigma_t^2 = |(1 - h_t) e + g z|^2 / d for unit noises e (known, |e|^2 = d) and z."""
     n, d = 16, 32 * 32
     drawn = sample(point(images(1, 32)), n, 32, seed=1, h=h, beta=beta, schedule=schedule)
-    steps = Steps(h, beta, 1.0, 0.05, schedule)
+    steps = Schedule(h, beta, 1.0, 0.05, schedule)
     deviations = []
     for t in range(1, int(drawn.steps.min()) + 1):
         g = steps.injected(t)
@@ -116,8 +116,8 @@ def test_noise_level_follows_the_schedule_within_sampling_error(schedule, h, bet
 
 
 def test_step_sizes_are_those_of_the_two_schedules() -> None:
-    fixed = Steps(0.01, 0.1, 1.0, 0.05, "fixed")
-    accelerated = Steps(0.01, 0.1, 1.0, 0.05, "accelerated")
+    fixed = Schedule(0.01, 0.1, 1.0, 0.05, "fixed")
+    accelerated = Schedule(0.01, 0.1, 1.0, 0.05, "accelerated")
     assert [fixed.size(t) for t in (1, 50)] == [0.01, 0.01]
     assert accelerated.size(1) == 0.01
     assert accelerated.size(100) == pytest.approx(1 / 1.99)
@@ -205,7 +205,7 @@ def test_exact_denoisers_are_told_the_level_of_each_image() -> None:
     f = Counting(images(3))
     drawn = sample(f, 6, SIDE, seed=0)
     assert torch.equal(f.told[0], torch.ones(6))
-    shrinkage = Steps(0.01, 0.1, 1.0, 0.05, "accelerated").shrinkage
+    shrinkage = Schedule(0.01, 0.1, 1.0, 0.05, "accelerated").shrinkage
     for t in (1, 2, 10):
         torch.testing.assert_close(f.told[t], shrinkage(t) * drawn.sigma[:, t - 1])
 

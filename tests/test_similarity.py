@@ -215,6 +215,10 @@ def test_ratio_between_images_counts_brightness() -> None:
 # --- mixtures ---
 
 
+def mixture(x: Tensor, among: Tensor, k: int) -> Tensor:
+    return mixture_similarity(x, among, closest(x, among, k).index)
+
+
 def test_mixture_is_the_least_squares_projection() -> None:
     x, among = images(6), images(12, seed=1)
     center = [y.flatten(1).double() for y in (x, among)]
@@ -223,12 +227,12 @@ def test_mixture_is_the_least_squares_projection() -> None:
         columns = center[1][numbers].T
         weights = torch.linalg.lstsq(columns, center[0][i][:, None]).solution
         expected = (columns @ weights).norm() / center[0][i].norm()
-        torch.testing.assert_close(mixture_similarity(x, among, 3)[i], expected)
+        torch.testing.assert_close(mixture(x, among, 3)[i], expected)
 
 
 def test_mixture_of_one_is_the_cosine_and_grows_with_more() -> None:
     x, among = images(6), images(12, seed=1)
-    one, two, four = (mixture_similarity(x, among, k) for k in (1, 2, 4))
+    one, two, four = (mixture(x, among, k) for k in (1, 2, 4))
     torch.testing.assert_close(one, closest(x, among).value[:, 0].abs())
     assert (two >= one - 1e-9).all() and (four >= two - 1e-9).all()
 
@@ -236,7 +240,7 @@ def test_mixture_of_one_is_the_cosine_and_grows_with_more() -> None:
 def test_mixture_bears_repeated_and_constant_images() -> None:
     among = images(3)
     x = torch.cat([among[:1], torch.full((1, 1, 8, 8), 0.4)])
-    found = mixture_similarity(x, among[[0, 0, 1, 2]], k=4)
+    found = mixture(x, among[[0, 0, 1, 2]], k=4)
     torch.testing.assert_close(found, torch.tensor([1.0, 0.0]).double())
 
 
@@ -284,7 +288,7 @@ def test_copies_are_memorized() -> None:
     train = fresh(20, 1)
     copies = train[:5] + 0.02 * fresh(5, 2)
     judged = verdicts(copies, train, fresh(20, 3))
-    assert judged.labels == ("memorized",) * 5
+    assert judged.each == ("memorized",) * 5
     assert judged.fractions["memorized"].value == 1
     assert (judged.ratio < 1 / 3).all()
     assert (judged.to_train > 0.95).all()
@@ -293,17 +297,17 @@ def test_copies_are_memorized() -> None:
 def test_paler_copies_are_memorized_unless_distances_are_between_images() -> None:
     train = fresh(20, 1)
     paler = 0.5 * train[:5] + 0.4 + 0.02 * fresh(5, 2)
-    assert verdicts(paler, train).labels == ("memorized",) * 5
-    assert verdicts(paler, train, between="images").labels == ("new",) * 5
+    assert verdicts(paler, train).each == ("memorized",) * 5
+    assert verdicts(paler, train, between="images").each == ("new",) * 5
 
 
 def test_with_one_training_image_similarity_decides() -> None:
     train = fresh(1, 1)
     copies = 0.5 * train + 0.2 + 0.02 * fresh(3, 2)
     judged = verdicts(torch.cat([copies, fresh(2, 4)]), train, fresh(5, 3))
-    assert judged.labels == ("memorized",) * 3 + ("new",) * 2
+    assert judged.each == ("memorized",) * 3 + ("new",) * 2
     assert judged.ratio.isnan().all()
-    assert judged.leaning.isnan().all()
+    assert judged.affinity.isnan().all()
 
 
 def test_a_mixture_that_recurs_is_spurious_also_without_unseen_images() -> None:
@@ -311,17 +315,17 @@ def test_a_mixture_that_recurs_is_spurious_also_without_unseen_images() -> None:
     mixture = train[:2].mean(0, keepdim=True)
     again = mixture + 0.01 * fresh(3, 2)
     judged = verdicts(torch.cat([again, fresh(1, 5)]), train)
-    assert judged.labels == ("spurious",) * 3 + ("new",)
+    assert judged.each == ("spurious",) * 3 + ("new",)
     assert (judged.to_samples[:3] > 0.95).all()
-    assert math.isnan(judged.usual_leaning)
+    assert math.isnan(judged.usual_affinity)
 
 
 def test_mixtures_that_do_not_recur_are_found_by_unseen_images() -> None:
     train = fresh(30, 1)
     mixtures = (train[0:10] + train[10:20] + train[20:30]) / 3
-    assert verdicts(mixtures, train).labels == ("new",) * 10
-    assert verdicts(mixtures, train, fresh(30, 2)).labels == ("spurious",) * 10
-    assert verdicts(mixtures, fresh(30, 2), train).labels == ("new",) * 10
+    assert verdicts(mixtures, train).each == ("new",) * 10
+    assert verdicts(mixtures, train, fresh(30, 2)).each == ("spurious",) * 10
+    assert verdicts(mixtures, fresh(30, 2), train).each == ("new",) * 10
 
 
 def test_independent_images_are_new_but_for_chance() -> None:
@@ -336,7 +340,7 @@ def test_independent_images_are_new_but_for_chance() -> None:
 
 def test_equal_samples_are_another_to_each_other() -> None:
     x = fresh(1, 1).repeat(4, 1, 1, 1)
-    assert verdicts(x, fresh(9, 2)).labels == ("spurious",) * 4
+    assert verdicts(x, fresh(9, 2)).each == ("spurious",) * 4
     assert verdicts(x[:1], fresh(9, 2)).to_samples.isnan().all()
 
 
@@ -352,8 +356,8 @@ def test_verdicts_on_bytes_are_the_same() -> None:
     x = torch.cat([x, train[:2]])
     floats = verdicts(x / 255, train / 255, unseen / 255)
     judged = verdicts(x, train, unseen)
-    assert judged.labels == floats.labels
-    torch.testing.assert_close(judged.leaning, floats.leaning, atol=1e-5, rtol=0)
+    assert judged.each == floats.each
+    torch.testing.assert_close(judged.affinity, floats.affinity, atol=1e-5, rtol=0)
 
 
 # --- bad input ---
@@ -377,7 +381,7 @@ def test_verdicts_on_bytes_are_the_same() -> None:
             "^by: 'eye' is unknown; accepted: cosine, distance, dir",
         ),
         (lambda x: closest(x, [x]), "^among: list is not"),
-        (lambda x: mixture_similarity(x, x, k=0), "^k: 0 is not"),
+        (lambda x: closest(x, x, k=0), "^k: 0 is not"),
         (lambda x: distance_ratio(x, x[..., 1:]), "^.*: images of"),
         (lambda x: verdicts(x, x, x[:2]), "^unseen: 2 images; accepted: at least 3"),
         (

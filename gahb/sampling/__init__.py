@@ -1,18 +1,13 @@
-"""Drawing images from the density that a denoiser implies, freely or given linear measurements."""
+"""Sample images from the density that a denoiser implies, freely or given linear measurements."""
 
-from gahb.sampling.algorithm import Samples, Trajectory, exact_steps, sample
-from gahb.sampling.measurement import (
-    Measurement,
-    inpainting,
-    random_projection,
-    super_resolution,
-)
+from gahb.sampling.algorithm import Samples, Schedule, Trajectory, sample
+from gahb.sampling.measurement import Measurement, inpainting, random_projection, super_resolution
 
 __all__ = [
     "Measurement",
     "Samples",
+    "Schedule",
     "Trajectory",
-    "exact_steps",
     "inpainting",
     "random_projection",
     "sample",
