@@ -21,17 +21,6 @@ from gahb.metrics import Divergence, Estimate, Gap, LocalSlopes, PsnrCurve, psnr
 if TYPE_CHECKING:
     from gahb.training import History
 
-__all__ = [
-    "curve_against_updates",
-    "curves_against",
-    "gap_map",
-    "gaps",
-    "psnr_curves",
-    "psnr_slopes",
-    "rank_against_residual",
-    "variance_and_bias",
-]
-
 Curve = PsnrCurve | Gap | LocalSlopes | Divergence | Mapping[Any, Any]
 
 ABSCISSAS = {"noise": "Input PSNR (dB)", "sigma": "Noise level σ", "N": "Training images N"}
@@ -44,10 +33,9 @@ def _points(curve: Curve) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     if isinstance(curve, Mapping):
         x = sorted(curve)
         values = [curve[at] for at in x]
-        rows = [
-            (v.value, *v.interval) if isinstance(v, Estimate) else (v, nan, nan) for v in values
-        ]
-        value, low, high = tensor(rows, dtype=torch.float64).T
+        bounds = [v.interval if isinstance(v, Estimate) else (nan, nan) for v in values]
+        value = tensor([getattr(v, "value", v) for v in values], dtype=torch.float64)
+        low, high = tensor(bounds, dtype=torch.float64).T
         return tensor(x), value, low, high
     if isinstance(curve, Divergence):
         return curve.sigma, curve.integrand, curve.low, curve.high
@@ -77,21 +65,15 @@ def curves_against(
         ``"noise"`` (input PSNR), or ``"sigma"`` or ``"N"``, which are on a logarithmic scale.
     curves : mapping of int or str to curve, or to mapping
         A curve of :mod:`gahb.metrics`, or an Estimate or a number by abscissa: these have markers.
-        With ``at``, a sequence of numbers.
-    y_label : str
-        What was measured, and its unit.
-    at : sequence of float, optional
-        Abscissas of curves that are sequences.
+        With ``at``, the abscissas, a sequence of numbers.
     scale : str or float
         Vertical scale: ``"linear"``, ``"log"``, or linear up to a value and logarithmic beyond.
     expected : mapping of int or str to float, optional
         What theory gives for each of the curves: dashed lines.
     level : tuple of str and float, optional
         A dotted line: what the legend calls it, and where.
-    shade : tuple of float, optional
-        Range of the abscissa to shade.
-    mark : Estimate, optional
-        An abscissa to mark, with its interval.
+    shade, mark : tuple of float, Estimate, optional
+        A range of the abscissa to shade, and one of it to mark with its interval.
     legend : bool or str
         Draw a legend; ``"beside"`` the axes rather than inside.
 
@@ -122,7 +104,7 @@ def curves_against(
             ax.plot(x, value, color=palette[label], marker=marker)
             look.band(ax, x, low, high, palette[label])
         if abscissa == "noise":
-            look.noise_axis(ax, [_points(curve)[0] for curve in curves.values()])
+            look.noise_axis(ax, torch.cat([_points(curve)[0] for curve in curves.values()]))
         else:
             look.log_axis(ax, counts=abscissa == "N")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
@@ -157,9 +139,6 @@ def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] |
             raise ValueError(f"expected: none for {name!r}; accepted: one for each that is drawn")
 
 
-# --- Output PSNR against input PSNR, and the gap between training and test images ---
-
-
 def psnr_curves(
     curves: Mapping[Label, PsnrCurve],
     ax: Axes | None = None,
@@ -171,17 +150,10 @@ def psnr_curves(
 ) -> Axes:
     """Draw output PSNR against input PSNR, one curve for each N or name (Figure 1).
 
-    The noise falls from left to right; sigma is written above.
-
-    Parameters
-    ----------
-    dashed : mapping of int or str to PsnrCurve, optional
-        Reference curves, in the colors of ``curves``. They do not widen the range of the axes:
-        an optimum that has memorized its images leaves through the top.
-    identity : bool
-        Draw the line of a denoiser that changes nothing.
-    dashed_label : str
-        What the legend calls the reference curves.
+    The noise falls from left to right; sigma is written above. The ``identity`` is the line of a
+    denoiser that changes nothing. The curves ``dashed``, which the legend calls ``dashed_label``,
+    have the colors of the others and do not widen the range of the axes: an optimum that has
+    memorized its images leaves through the top.
 
     Examples
     --------
@@ -223,7 +195,7 @@ def gaps(gaps: Mapping[Label, Gap], ax: Axes | None = None, *, legend: bool = Tr
     ('Input PSNR (dB)', 'Train − test PSNR (dB)')
     """
     look.check_some("gaps", gaps)
-    y_label, place = "Train − test PSNR (dB)", "beside" if legend else False
+    y_label, place = "Train − test PSNR (dB)", legend and "beside"
     ax = curves_against("noise", gaps, y_label, ax, scale=1, legend=place)
     ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
     ax.yaxis.set_minor_locator(NullLocator())
@@ -259,9 +231,6 @@ def psnr_slopes(
         line = fit.through[1] + expected[name] * (ends - fit.through[0])
         drawn[label], lines[label] = curve, PsnrCurve.of(ends, line[:, None])
     return psnr_curves(drawn, ax, dashed=lines, dashed_label="expected slope")
-
-
-# --- What happens in the course of a training ---
 
 
 def curve_against_updates(
@@ -335,9 +304,6 @@ def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
             given = f"train at updates {sorted(h.train)}, test at {sorted(h.test)}"
             accepted = "some, the same for both, of at least 1"
             raise ValueError(f"histories[{label!r}]: {given}; accepted: {accepted}")
-
-
-# --- What errors are made of ---
 
 
 def rank_against_residual(

@@ -12,8 +12,6 @@ from gahb.book.figures import look
 from gahb.checks import check_number
 from gahb.optimal import Gaussian, GaussianMixture
 
-__all__ = ["density_1d", "density_2d"]
-
 Density = Gaussian | GaussianMixture
 
 POINTS = 601  # of a curve
@@ -36,16 +34,8 @@ def density_1d(
     *Left:* the density :math:`p_\sigma` of y, over that of x in gray. *Middle:* its score
     :math:`\nabla \log p_\sigma`. *Right:* the posterior mean :math:`f^\star`, within one standard
     deviation of what x may have been, and the identity. The axes do not depend on sigma: pictures
-    of several noise levels can be stepped through.
-
-    Parameters
-    ----------
-    density : Gaussian or GaussianMixture
-        Of images of one pixel.
-    span : tuple of float
-        Values of y to show.
-    steepest : float
-        Largest absolute score to show.
+    of several noise levels can be stepped through. Numbers are images of one pixel; values of y in
+    ``span`` and scores up to ``steepest`` are shown.
 
     Examples
     --------
@@ -81,14 +71,8 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
 
     *Left:* the density of y, dark where it is large, and :math:`\sigma^2 \nabla \log p_\sigma` as
     arrows: each goes a third of the way from y to :math:`f^\star(y)`. *Right:* where the posterior
-    mean takes a square mesh, over points drawn from the clean density.
-
-    Parameters
-    ----------
-    density : Gaussian or GaussianMixture
-        Of images (1, 1, 2).
-    span : tuple of float
-        Values of both coordinates to show.
+    mean takes a square mesh, over points drawn from the clean density. Points are images
+    (1, 1, 2); both coordinates are shown over ``span``.
 
     Examples
     --------
@@ -106,8 +90,8 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     with look.style():
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")
         left.quiver(*start.T, *step.T, color=COLOR, angles="xy", scale_units="xy", scale=PARTS)
-        points = density.draw(300).flatten(1).T.numpy()
-        right.scatter(*points, s=5, color="0.75", linewidths=0, zorder=1)
+        across, up = density.draw(300).flatten(1).T.numpy()
+        right.scatter(across, up, s=5, color="0.75", linewidths=0, zorder=1)
         lines = [*moved, *np.swapaxes(moved, 0, 1)]
         right.add_collection(LineCollection(lines, colors=[COLOR], linewidths=0.7))
     for ax, title in ((left, "Density and score"), (right, "Posterior mean of a mesh")):

@@ -15,19 +15,8 @@ from gahb.book.figures import look
 from gahb.book.figures.look import Label, label_text
 from gahb.checks import check_count, check_images
 
-__all__ = [
-    "as_gray",
-    "basis_vectors",
-    "drawn_from_one_noise",
-    "image_grid",
-    "shrinkage_and_coefficients",
-    "shrinkage_factors",
-    "similarity_histograms",
-]
-
 LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
-ROW_HEIGHT, ROW_MARGIN = 1.0, 1.0
 BINS = np.linspace(-0.5, 1, 61)
 COLUMNS, TITLE_INCHES = 7, 0.24
 
@@ -60,8 +49,7 @@ def image_grid(
     Parameters
     ----------
     rows : mapping of int or str to Tensor
-        Number of training images N, or label, at the left of each row, and its images,
-        (n, 1, H, W), all of one size.
+        Images of each row, (n, 1, H, W), all of one size.
     columns : sequence of str, optional
         Labels above the columns, one for each image of the longest row.
     signed : bool
@@ -111,16 +99,14 @@ def _centers(count: int, side: int, margin: int) -> list[float]:
     return [i * (side + margin) + (side - 1) / 2 for i in range(count)]
 
 
-def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, int]:
-    if not rows:
-        raise ValueError("rows: empty; accepted: at least one row of images")
+def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, ...]:
+    look.check_some("rows", rows)
     for label, images in rows.items():
         check_images(f"rows[{label!r}]", images, channels=1)
     sizes = {tuple(images.shape[2:]) for images in rows.values()}
     if len(sizes) > 1:
         raise ValueError(f"rows: image sizes {sorted(sizes)} differ; accepted: one size for all")
-    height, width = sizes.pop()
-    return height, width
+    return sizes.pop()
 
 
 def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
@@ -129,9 +115,6 @@ def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
     strip = torch.full((height + margin, longest, width + margin), torch.nan)
     strip[:height, :n, :width] = images.detach().cpu()[:, 0].transpose(0, 1)
     return strip.flatten(1)[:, :-margin]
-
-
-# --- How alike images are: side by side, and as histograms ---
 
 
 def drawn_from_one_noise(
@@ -151,14 +134,15 @@ def drawn_from_one_noise(
     """
     look.check_some("samples", samples)
     sizes = list(dict.fromkeys(n for n, _ in samples))
+
+    def row(images: Mapping[tuple[int, str], Tensor], subset: str) -> Tensor:
+        return torch.stack([images[n, subset][i] for n in sizes])
+
     rows: dict[Label, Tensor] = {
-        f"{kind} {subset}": torch.stack([images[n, subset][i] for n in sizes])
-        for kind, images, subset in (
-            ("closest in", closest, "S1"),
-            ("network of", samples, "S1"),
-            ("network of", samples, "S2"),
-            ("closest in", closest, "S2"),
-        )
+        "closest in S1": row(closest, "S1"),
+        "network of S1": row(samples, "S1"),
+        "network of S2": row(samples, "S2"),
+        "closest in S2": row(closest, "S2"),
     }
     return image_grid(rows, columns=[label_text(n) for n in sizes])
 
@@ -182,8 +166,7 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
     if len(groups) > len(palette) or any(list(group) != labels for group in groups.values()):
         raise ValueError("groups: accepted: one or two, with the same labels in the same order")
     look.check_some("groups", dict.fromkeys(labels))
-    height = ROW_MARGIN + ROW_HEIGHT * len(labels)
-    _, axes = look.panels(1, height, rows=len(labels), share_x=True)
+    _, axes = look.panels(1, height=1 + len(labels), rows=len(labels), share_x=True)
     with look.style():
         for ax, label in zip(axes, labels, strict=True):
             for name, group in groups.items():
@@ -199,9 +182,6 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
         axes[-1].set_xlim(BINS[0], BINS[-1])
         axes[0].legend(loc="upper left")
     return axes
-
-
-# --- Adaptive bases: their vectors, how the factors fall, and what of an image is in them ---
 
 
 def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -39,7 +39,6 @@ _LOOK: Any = {
     "figure.dpi": 200,  # two pixels for each one of the page: sharp on fine screens as well
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
-    "savefig.facecolor": "white",
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 11,
@@ -54,21 +53,14 @@ _LOOK: Any = {
     "axes.axisbelow": True,
     "grid.color": "0.9",
     "grid.linewidth": 0.7,
-    "xtick.labelsize": 9,
-    "ytick.labelsize": 9,
-    "xtick.color": "0.3",
-    "ytick.color": "0.3",
-    "xtick.labelcolor": "0.15",
-    "ytick.labelcolor": "0.15",
-    "legend.fontsize": 9,
-    "legend.title_fontsize": 9,
+    **dict.fromkeys(("xtick.labelsize", "ytick.labelsize", "legend.fontsize"), 9),
+    **dict.fromkeys(("xtick.color", "ytick.color"), "0.3"),
+    **dict.fromkeys(("xtick.labelcolor", "ytick.labelcolor"), "0.15"),
     "legend.edgecolor": "none",
     "legend.facecolor": "white",
     "legend.framealpha": 0.85,
     "lines.linewidth": 1.8,
     "lines.markersize": 4,
-    "image.cmap": "gray",
-    "image.interpolation": "nearest",
 }
 
 
@@ -178,9 +170,7 @@ def check_some(argument: str, entries: Mapping[Any, Any]) -> None:
 
 def band(ax: Axes, x: Tensor, low: Tensor, high: Tensor, color: Any) -> None:
     """Shade an interval around a curve; NaN bounds leave it bare."""
-    ax.fill_between(
-        x.numpy(), low.numpy(), high.numpy(), color=color, alpha=BAND_OPACITY, linewidth=0
-    )
+    ax.fill_between(x, low, high, color=color, alpha=BAND_OPACITY, linewidth=0)
 
 
 def level_line(ax: Axes, y: float) -> None:
@@ -209,18 +199,16 @@ def vertical_scale(ax: Axes, scale: str | float) -> None:
 
 
 def log_axis(ax: Axes, *, counts: bool = True) -> None:
-    """Make the horizontal axis logarithmic; numbers at it are whole unless they are no counts."""
+    """Make the horizontal axis logarithmic, with the labels of counts."""
     ax.set_xscale("log")
-    if not counts:
-        return
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: count_label(round(n))))
-    ax.xaxis.set_minor_formatter(NullFormatter())
+    if counts:
+        ax.xaxis.set_major_formatter(FuncFormatter(lambda n, _: count_label(round(n))))
+        ax.xaxis.set_minor_formatter(NullFormatter())
 
 
-def noise_axis(ax: Axes, levels: Sequence[Tensor]) -> None:
+def noise_axis(ax: Axes, levels: Tensor) -> None:
     """Fit the horizontal axis to input PSNRs in dB, and write the same levels as sigma above."""
-    low = min(float(level.min()) for level in levels)
-    high = max(float(level.max()) for level in levels)
+    low, high = float(levels.min()), float(levels.max())
     if low < high:
         ax.set_xlim(low, high)
     above = ax.secondary_xaxis("top")
