@@ -27,9 +27,8 @@ def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:
 
 def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None = None) -> None:
     """Raise unless ``value`` is a whole number, of Python or numpy, in [minimum, maximum]."""
-    accepted = f"a whole number of at least {minimum}"
-    if maximum is not None:
-        accepted = f"a whole number from {minimum} to {maximum}"
+    limits = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+    accepted = f"a whole number {limits}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
         raise TypeError(f"{argument}: {value!r} is not {accepted}")
     if value < minimum or (maximum is not None and value > maximum):
@@ -66,10 +65,10 @@ def check_images(
     size: Sequence[int] | None = None,
     finite: bool = True,
 ) -> None:
-    """Raise unless ``x`` is a non-empty, finite floating-point batch of shape (n, C, H, W).
+    """Raise unless ``x`` is a non-empty floating-point batch (n, C, H, W), of finite values.
 
-    ``channels`` fixes C, and ``size`` all of (C, H, W). ``finite=False`` leaves the values unread,
-    as inside of ``torch.func`` transforms, where they cannot steer the program.
+    ``channels`` fixes C, and ``size`` (C, H, W). ``finite=False`` leaves the values unread, as in
+    ``torch.func`` transforms, where they cannot steer the program.
     """
     accepted = "a float tensor of shape (n, C, H, W)"
     if not isinstance(x, Tensor):

@@ -98,7 +98,7 @@ def _resampled_medians(values: Tensor, seed: int) -> Tensor:
     n = len(values)
     if n == 1:
         return values.new_full((RESAMPLES,), torch.nan)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     parts = torch.arange(RESAMPLES).split(max(1, LARGEST_DRAW // n))
     drawn = (torch.randint(n, (len(part), n), generator=generator) for part in parts)
     return torch.cat([values[numbers].quantile(0.5, dim=1) for numbers in drawn])

@@ -11,9 +11,8 @@ from torch import Tensor, nn
 
 from gahb.images import CLASSES, load, pick
 from gahb.images import faces as faces_module
-from gahb.images.faces import averaging_matrix, draw_faces, generate, generator
+from gahb.images.faces import averaging_matrix, draw_faces, face_weights, generate, generator
 from gahb.images.leaves import draw_leaves, number_of_leaves
-from gahb.images.store import face_weights
 
 DRAW = {"faces": draw_faces, "leaves": draw_leaves}
 DIGESTS = {

@@ -7,8 +7,8 @@ import zipfile
 
 import pytest
 
-from gahb.images import store as fetch
-from gahb.images.store import MEMBER, face_weights, pip_download, sha256
+from gahb.images import faces as fetch
+from gahb.images.faces import MEMBER, face_weights, pip_download, sha256
 
 WEIGHTS = b"weights" * 100
 

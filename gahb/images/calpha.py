@@ -1,10 +1,11 @@
-"""C-alpha images: two regular backgrounds that meet along a regular contour (Algorithm 2).
+r"""C-alpha images: two regular backgrounds that meet along a regular contour (Algorithm 2).
 
-A contour, or a background, is white noise integrated alpha times: its frequencies are divided by
-their alpha-th power. What Algorithm 2 leaves open is chosen as follows. Frequencies are counted in
-periods a side, and the constant one is treated as the lowest. The contour is drawn ``FINENESS``
-times finer than the pixels, and a pixel that it crosses mixes the two backgrounds by the areas on
-either side. One background fills the gray levels [u, 1], the other [0, v], u and v uniform.
+A contour, or a background, is white noise integrated alpha times: its frequencies are multiplied by
+:math:`\omega^{-\alpha}`. What Algorithm 2 leaves open is chosen as follows. Frequencies are counted
+in periods per side, and the constant one is treated as the lowest. The contour is drawn
+``FINENESS`` times finer than the pixels, and a pixel that it crosses mixes the two backgrounds by
+the areas on either side. One background fills the gray levels [u, 1], the other [0, v], u and v
+uniform.
 
 References
 ----------
@@ -27,26 +28,18 @@ __all__ = ["calpha_images", "draw_calpha"]
 
 Array = NDArray[np.float64]
 
-FINENESS = 4
-"""Points of the contour across a pixel."""
-EXCURSION = 1 / 16
-"""Root mean square amplitude of the contour's lowest frequency, as a fraction of the side."""
-BATCH = 64
-"""Images drawn at a time, which bounds the memory."""
+FINENESS = 4  # points of the contour across a pixel
+EXCURSION = 1 / 16  # RMS amplitude of the contour's lowest frequency, as a fraction of the side
+BATCH = 64  # images drawn at a time, which bounds the memory
 
 
 def draw_calpha(
     indices: Sequence[int], size: int, subset: str, seed: int, contour: float, background: float
 ) -> Tensor:
-    """C-alpha images of the given indices, uint8 (len(indices), 1, size, size).
+    """Return C-alpha images of the given indices, uint8 (len(indices), 1, size, size).
 
     Rounding to gray levels adds noise of its own, at 59 dB, which bends the PSNR curve of a
     denoiser that comes near: by 0.1 dB at 42 dB, by 0.5 dB at 50 dB.
-
-    Examples
-    --------
-    >>> draw_calpha([7], 16, "S1", seed=0, contour=4, background=4).shape
-    torch.Size([1, 1, 16, 16])
     """
     batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
     images = [calpha_images(batch, size, contour, background, subset, seed) for batch in batches]
@@ -63,7 +56,7 @@ def calpha_images(
     *,
     blur: bool = False,
 ) -> Tensor:
-    """C-alpha images before they are rounded to gray levels (Algorithm 2, Figures 4, 16 to 18).
+    """Return C-alpha images not rounded to gray levels (Algorithm 2, Figures 4, 16 to 18).
 
     With the same numbers, images of other regularities are the same scene: the same noise is
     integrated more or fewer times.
@@ -73,7 +66,7 @@ def calpha_images(
     indices : sequence of int
         Numbers of images of the subset, from 0.
     size : int
-        Pixels a side, from 8.
+        Pixels per side, from 8.
     contour : float
         Regularity alpha of the contour, in [0.5, 16].
     background : float, optional
@@ -94,7 +87,11 @@ def calpha_images(
     torch.Size([3, 1, 16, 16])
     """
     background = contour if background is None else background
-    _check(indices, size, contour, background, subset, seed)
+    check_indices(indices)
+    check_count("size", size, minimum=8)
+    check_number("contour", contour, low=0.5, high=16)
+    check_number("background", background, low=0.5, high=16)
+    check_stream(subset, seed)
     # The side of the brighter background, its range and the other's, the contour, the backgrounds.
     parts = (1, 2, FINENESS * size, 2 * size**2)
     uniform = np.stack([stream(seed, subset, i).uniform(size=sum(parts)) for i in indices])
@@ -105,18 +102,8 @@ def calpha_images(
     return torch.from_numpy(share * first + (1 - share) * second).unsqueeze(1)
 
 
-def _check(
-    indices: Sequence[int], size: int, contour: float, background: float, subset: str, seed: int
-) -> None:
-    check_indices(indices)
-    check_count("size", size, minimum=8)
-    check_number("contour", contour, low=0.5, high=16)
-    check_number("background", background, low=0.5, high=16)
-    check_stream(subset, seed)
-
-
 def contours(noise: Array, alpha: float) -> Array:
-    """Heights of contours as fractions of the side, (m, k): noise (m, k) integrated alpha times."""
+    """Return heights of contours as fractions of the side: noise (m, k) integrated, (m, k)."""
     k = noise.shape[-1]
     frequencies = np.maximum(np.arange(k // 2 + 1), 1.0)
     integrated = np.fft.irfft(np.fft.rfft(noise) * frequencies**-alpha, n=k)
@@ -126,7 +113,7 @@ def contours(noise: Array, alpha: float) -> Array:
 
 
 def shares_below(heights: Array, size: int, blur: bool) -> Array:
-    """Share of each pixel that lies below the contour, (m, size, size), rows counted from above."""
+    """Return the share of each pixel that lies below the contour, (m, size, size)."""
     above = np.clip(heights[:, None] * size - np.arange(size)[:, None], 0, 1)
     below: Array = 1 - above.reshape(len(heights), size, size, -1).mean(axis=-1)
     if blur:
@@ -137,7 +124,7 @@ def shares_below(heights: Array, size: int, blur: bool) -> Array:
 
 
 def backgrounds(noise: Array, alpha: float, ranges: Array) -> tuple[Array, Array]:
-    """Two backgrounds an image, (m, size, size) each: noise (m, 2, size, size) integrated.
+    """Return two backgrounds, (m, size, size) each: noise (m, 2, size, size) integrated.
 
     The first fills the gray levels [u, 1] and the second [0, v], where ``ranges`` (m, 2) are u, v.
     """

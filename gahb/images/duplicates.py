@@ -1,4 +1,4 @@
-"""Near-duplicates of an image set, found in blocks and to the same answer whatever the blocks.
+"""Near-duplicates of an image set, found in blocks, with the same answer whatever the blocks.
 
 The paper removes images whose cosine similarity to another exceeds 0.95 (appendix B.1, figure 6).
 """
@@ -14,23 +14,20 @@ from gahb.vectors import check_batch, directions
 __all__ = ["distinct_images", "remove_duplicates"]
 
 BLOCK = 1024
-ROUNDING = 1e-9
-"""By how much a cosine must exceed the threshold: more than double precision can blur."""
+ROUNDING = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur
+# Single precision decides pairs farther than this from the threshold, double precision the rest.
+# It also covers the shortened mantissa with which GPUs may multiply matrices.
 MARGIN = 1e-3
-"""Single precision decides pairs farther than this from the threshold, double precision the rest.
-
-It also covers the shortened mantissa with which graphics processors may multiply matrices.
-"""
 
 
 def remove_duplicates(
     x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
-    """Images of ``x`` without near-duplicates: the first of every group stays, in the same order.
+    """Return the images without near-duplicates: the first of every group stays, in order.
 
     Image j is dropped if its cosine similarity to an earlier image *that was kept* exceeds
-    ``threshold``. The answer does not depend on ``block``. Beyond the result, a handful of blocks
-    are held in memory: below 0.5 GB for images of 80x80, however many there are.
+    ``threshold``, whatever ``block``, the number of images compared with as many others at a time.
+    Beyond the result a few blocks are held in memory: below 0.5 GB for images of 80x80.
 
     Parameters
     ----------
@@ -42,8 +39,6 @@ def remove_duplicates(
         Subtract every image's own mean first, as the released code of the paper does; otherwise
         the plain normalized inner product, which the paper's text states. An image without
         direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
-    block : int
-        Number of images compared with as many others at a time.
 
     Returns
     -------
@@ -64,7 +59,7 @@ def remove_duplicates(
 def distinct_images(
     x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
-    """Indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
+    """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
 
     Examples
     --------
@@ -88,7 +83,7 @@ def distinct_images(
 
 
 def _first_of_each(similar: Tensor) -> Tensor:
-    """Greedy choice in order: each image that is similar to none chosen before, (n,) bool."""
+    """Choose in order each image that is similar to none chosen before, (n,) bool."""
     chosen = torch.ones(len(similar), dtype=torch.bool, device=similar.device)
     for j in range(len(similar)):
         if chosen[j]:

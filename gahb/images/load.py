@@ -1,9 +1,9 @@
-"""The image classes by name, and where the images of each come from."""
+"""The image distributions by name, and clean images x of each in three disjoint subsets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,12 +18,11 @@ from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
 from gahb.images.manifolds import draw_disks, draw_ray, draw_sines
 from gahb.images.photographs import PHOTOGRAPHS
-from gahb.images.shuffled import draw_shuffled, read_shuffled
+from gahb.images.shuffled import shuffled
 from gahb.images.store import cached_images, check_indices, check_stream
 from gahb.settings import data_folder
 
-__all__ = ["CLASSES", "SMALLEST", "Drawn", "Stored", "load", "pick"]
-
+__all__ = ["CLASSES", "load", "pick"]
 
 SMALLEST, LARGEST = 8, 1024
 
@@ -37,7 +36,7 @@ class Drawn:
     draw : callable
         ``draw(indices, size, subset, seed)`` gives uint8 images (len(indices), 1, size, size).
     largest : int
-        Largest size that can be drawn, in pixels a side.
+        Largest size that can be drawn, in pixels per side.
     version : int
         Raised whenever ``draw`` changes its images, so that cached ones are not mistaken for them.
     """
@@ -50,7 +49,8 @@ class Drawn:
     def images(
         self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
     ) -> Tensor:
-        """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
+        """Return the first ``n`` images of a subset, uint8 (n, 1, size, size)."""
+        check_count("n", n)
         assert n is not None
         key = f"{name}-v{self.version}-{size}-{subset}-seed{seed}"
         return cached_images(key, n, lambda indices: self.draw(indices, size, subset, seed))
@@ -65,7 +65,7 @@ class Stored:
     read : callable
         ``read(path, n, size, subset, seed)`` gives uint8 images (n, 1, size, size).
     largest : int
-        Largest size that can be asked for, in pixels a side.
+        Largest size that can be asked for, in pixels per side.
     places : tuple of str
         Where a downloaded data set may be in the folder of data sets, best first.
     """
@@ -78,11 +78,12 @@ class Stored:
     def images(
         self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
     ) -> Tensor:
-        """First ``n`` images of a subset, uint8 (n, 1, size, size)."""
-        return self.read(path or self.found(name), n, size, subset, seed)
+        """Return the first ``n`` images, or all, of a subset, uint8 (n, 1, size, size)."""
+        if n is not None:
+            check_count("n", n)
+        return self.read(path or self._found(name), n, size, subset, seed)
 
-    def found(self, name: str) -> Path:
-        """Folder or .zip file of a downloaded data set."""
+    def _found(self, name: str) -> Path:
         if not self.places:
             raise ValueError(f"path: the class {name!r} needs a folder or a .zip file of images")
         for place in self.places:
@@ -94,6 +95,7 @@ class Stored:
         )
 
 
+_photographs = {name: Stored(p, p.largest, p.places) for name, p in PHOTOGRAPHS.items()}
 CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
@@ -101,30 +103,19 @@ CLASSES: dict[str, Drawn | Stored] = {
     "disks": Drawn(draw_disks),
     "ray": Drawn(draw_ray),
     "sines": Drawn(draw_sines),
+    **_photographs,
+    "shuffled-celeba": replace(_photographs["celeba"], read=shuffled(PHOTOGRAPHS["celeba"])),
+    "shuffled-faces": Drawn(shuffled(draw_faces), largest=SIDE),
+    "shuffled-leaves": Drawn(shuffled(draw_leaves)),
+    # Contours as regular as the backgrounds that they part, and less regular ones (Figure 17).
     **{
-        name: Stored(photographs, photographs.largest, photographs.places)
-        for name, photographs in PHOTOGRAPHS.items()
-    },
-    "shuffled-celeba": Stored(
-        partial(read_shuffled, PHOTOGRAPHS["celeba"]),
-        PHOTOGRAPHS["celeba"].largest,
-        PHOTOGRAPHS["celeba"].places,
-    ),
-    "shuffled-faces": Drawn(partial(draw_shuffled, draw_faces), largest=SIDE),
-    "shuffled-leaves": Drawn(partial(draw_shuffled, draw_leaves)),
-    **{
-        f"calpha{alpha}": Drawn(partial(draw_calpha, contour=alpha, background=alpha))
-        for alpha in (1, 2, 3, 4, 5)
-    },
-    # Contours less regular than the backgrounds that they part (Figure 17).
-    **{
-        f"calpha{alpha}-8": Drawn(partial(draw_calpha, contour=alpha, background=8))
-        for alpha in (1.5, 2, 4)
+        f"calpha{name}": Drawn(partial(draw_calpha, contour=contour, background=background))
+        for name, contour, background in [
+            *((f"{alpha}", alpha, alpha) for alpha in (1, 2, 3, 4, 5)),
+            *((f"{alpha}-8", alpha, 8) for alpha in (1.5, 2, 4)),
+        ]
     },
 }
-
-
-# --- Clean images x of a named class, in three disjoint subsets ---
 
 
 def load(
@@ -136,7 +127,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     path: str | Path | None = None,
 ) -> Tensor:
-    """First ``n`` images of a subset of an image class, made or read once and then cached.
+    """Return the first ``n`` images of a subset of an image class, made or read once and cached.
 
     The subsets are disjoint, and image i of a subset is the same whatever ``n``.
 
@@ -147,7 +138,7 @@ def load(
     n : int or None
         Number of images; None for all that a class of the user's own images has in the subset.
     size : int
-        Pixels a side, from 8; at most 64 for ``faces``, 160 for ``celeba``, 256 for
+        Pixels per side, from 8; at most 64 for ``faces``, 160 for ``celeba``, 256 for
         ``lsun_bedroom``, and the pictures' own for ``celeba_hq`` and ``folder``.
     subset : str
         ``S1``, ``S2`` or ``test``.
@@ -164,22 +155,14 @@ def load(
     Tensor
         Images, (n, 1, size, size).
 
-    Raises
-    ------
-    ValueError, TypeError
-        If an argument is unknown or out of range, or the subset has fewer than ``n`` images.
-    FileNotFoundError
-        If there is nothing at ``path``, or the data set is not in its folder.
-
     Examples
     --------
     >>> load("leaves", n=2, size=16, subset="test").shape
     torch.Size([2, 1, 16, 16])
     """
     image_class, folder = _checked(name, size, subset, seed, path)
-    if n is not None or isinstance(image_class, Drawn):
-        check_count("n", n)
-    _check_dtype(dtype)
+    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
+        raise TypeError(f"dtype: {dtype!r} is not a floating-point type of torch or torch.uint8")
     images = image_class.images(name, n, size, subset, seed, folder)
     return images if dtype == torch.uint8 else images.to(dtype) / 255
 
@@ -192,24 +175,9 @@ def pick(
     seed: int = 0,
     path: str | Path | None = None,
 ) -> Tensor:
-    """Images of the given numbers, without making those before them.
+    """Return the images of the given numbers, from 0, without making those before them.
 
-    Parameters
-    ----------
-    indices : sequence of int
-        Numbers of images of the subset, from 0.
-    name, size, subset, seed, path
-        As for :func:`load`.
-
-    Returns
-    -------
-    Tensor
-        Images, (len(indices), 1, size, size) in [0, 1].
-
-    Raises
-    ------
-    ValueError, TypeError, FileNotFoundError
-        As :func:`load` does; also if there are no indices, or one is negative or too large.
+    The other arguments are those of :func:`load`.
 
     Examples
     --------
@@ -228,24 +196,17 @@ def pick(
 
 
 def _checked(
-    name: str, size: int, subset: str, seed: int, path: str | Path | None
+    name: str, size: int, subset: str, seed: int, path: Any
 ) -> tuple[Drawn | Stored, Path | None]:
-    """The class of that name, and the path as a ``Path``, if all arguments fit it."""
+    """Return the class of that name, and the path as a ``Path``, if all arguments fit it."""
     check_choice("name", name, list(CLASSES))
     image_class = CLASSES[name]
     check_count("size", size, SMALLEST, image_class.largest)
     check_stream(subset, seed)
-    return image_class, _checked_path(name, path)
-
-
-def _check_dtype(dtype: Any) -> None:
-    if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
-        raise TypeError(f"dtype: {dtype!r} is not a floating-point type of torch or torch.uint8")
-
-
-def _checked_path(name: str, path: Any) -> Path | None:
-    if path is not None and not CLASSES[name].takes_path:
+    if path is None:
+        return image_class, None
+    if not image_class.takes_path:
         raise ValueError(f"path: the class {name!r} takes none")
-    if path is not None and not isinstance(path, str | Path):
+    if not isinstance(path, str | Path):
         raise TypeError(f"path: {path!r} is not the name of a folder or a .zip file")
-    return None if path is None else Path(path)
+    return image_class, Path(path)

@@ -62,8 +62,7 @@ def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: 
     Returns
     -------
     Tensor
-        Tangent vectors, (n, k, 1, size, size): for each image a basis of its tangent space, which
-        :func:`orthonormal` makes orthonormal.
+        Tangent vectors, (n, k, 1, size, size), which :func:`orthonormal` makes orthonormal.
 
     Examples
     --------
@@ -79,17 +78,10 @@ def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: 
 
 
 def orthonormal(tangents: Tensor) -> Tensor:
-    """Return orthonormal bases of the spaces that tangent vectors span, in their order (Figure 5).
+    """Return orthonormal bases of the spaces that tangent vectors span (Figure 5).
 
-    Parameters
-    ----------
-    tangents : Tensor
-        Derivatives of n images by each of k parameters, linearly independent, (n, k, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        Bases, (n, k, C, H, W): the first j vectors span what the first j tangents do.
+    Linearly independent derivatives (n, k, C, H, W) of n images by each of k parameters give bases
+    of this shape: the first j vectors span what the first j tangents do.
 
     Examples
     --------
@@ -159,20 +151,10 @@ def draw_disks(indices: Sequence[int], size: int, subset: str, seed: int) -> Ten
 
 
 def disk_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
-    """Return the parameters of the disks of the given indices, the same at every size.
+    """Return the parameters of the disks of the given indices, (len(indices), 5) in float64.
 
-    Parameters
-    ----------
-    indices : sequence of int
-        Numbers of images of the subset, from 0.
-    subset, seed : str, int
-        As for :func:`gahb.images.load`.
-
-    Returns
-    -------
-    Tensor
-        Center from the left, center from the top and radius, as fractions of the side, then the
-        gray levels of ground and disk, (len(indices), 5) in float64.
+    Center from the left, center from the top and radius, as fractions of the side, then the gray
+    levels of ground and disk. Subset and seed are those of :func:`gahb.images.load`.
 
     Examples
     --------
@@ -193,18 +175,8 @@ def disk_images(parameters: Tensor, size: int) -> Tensor:
     At distance :math:`\rho` (in sides) from the center of a disk of radius r the image is
     :math:`g + (d - g) \, \Phi((r - \rho) \, \text{size} / \text{EDGE})`, with ground g and disk d.
 
-    Parameters
-    ----------
-    parameters : Tensor
-        Center, radius and gray levels as :func:`disk_parameters` gives them, (n, 5).
-    size : int
-        Pixels per side, from 8.
-
-    Returns
-    -------
-    Tensor
-        Images, (n, 1, size, size), of the dtype of ``parameters`` and differentiable in them. A
-        gray level is beyond [0, 1] in one of about 16,000.
+    Parameters (n, 5) as :func:`disk_parameters` gives them make images (n, 1, size, size) of their
+    dtype, differentiable in them. A gray level is beyond [0, 1] in one of about 16,000.
 
     Examples
     --------
@@ -256,17 +228,8 @@ def ray_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) ->
 def ray_images(parameters: Tensor, size: int) -> Tensor:
     """Return multiples of the face before they are rounded to gray levels (Figure 19).
 
-    Parameters
-    ----------
-    parameters : Tensor
-        Factors, (n, 1).
-    size : int
-        Pixels per side, from 8; beyond 64 the face is magnified.
-
-    Returns
-    -------
-    Tensor
-        Images, (n, 1, size, size), of the dtype of ``parameters`` and linear in them.
+    Factors (n, 1) give images (n, 1, size, size) of their dtype, linear in them. Beyond 64 pixels
+    per side the face is magnified.
 
     Examples
     --------
@@ -313,19 +276,8 @@ def sine_images(parameters: Tensor, size: int) -> Tensor:
     r"""Return sine waves before they are rounded to gray levels (Figure 20).
 
     With phase :math:`\varphi` and amplitude a, the image at (u, v) in the unit square is
-    :math:`a \, (1 + \sin(2 \pi (u + v) + \varphi)) / 2`.
-
-    Parameters
-    ----------
-    parameters : Tensor
-        Phase in radians and amplitude, (n, 2).
-    size : int
-        Pixels per side, from 8.
-
-    Returns
-    -------
-    Tensor
-        Images, (n, 1, size, size), of the dtype of ``parameters`` and differentiable in them.
+    :math:`a \, (1 + \sin(2 \pi (u + v) + \varphi)) / 2`. Phases in radians and amplitudes, (n, 2),
+    give images (n, 1, size, size) of their dtype, differentiable in them.
 
     Examples
     --------

@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
+from gahb.devices import best_device, with_double
 from gahb.images.duplicates import distinct_images
 from gahb.images.folder import (
     File,
@@ -44,32 +45,14 @@ from gahb.settings import cache_folder
 
 __all__ = ["PHOTOGRAPHS", "Photographs"]
 
-HELD_OUT = 1_000
-"""Files kept for the test subset: few, since two training sets of 100,000 leave 2,599 of CelebA."""
-READABLE = 1_000
-"""At most one file in so many may be unreadable and is left out; more are an error."""
-PARTITION = "list_eval_partition.txt"
-"""CelebA's own list of files and of the partitions that they belong to; 2 is for tests."""
+HELD_OUT = 1_000  # files for the test subset: two sets of 100,000 leave 2,599 of CelebA
+READABLE = 1_000  # at most one file in so many may be unreadable and is left out
+PARTITION = "list_eval_partition.txt"  # CelebA's list of files and partitions; 2 is for tests
 
 
 @dataclass(frozen=True)
 class Photographs:
     """A published data set: where it lies, and which square of each picture is used.
-
-    Parameters
-    ----------
-    name : str
-        Name of the image class.
-    places : tuple of str
-        Where its folder or .zip file may be in the folder of data sets, best first.
-    largest : int
-        Side of the square in pixels, the largest size that is not an enlargement.
-    corner : tuple of int
-        Pixels to the left of the square and above it.
-    pixels : tuple of int, optional
-        Width and height that every picture must have; otherwise the square must fit into it.
-    whole : bool
-        Whether the square is the whole picture, of whatever side.
 
     Examples
     --------
@@ -78,27 +61,19 @@ class Photographs:
     """
 
     name: str
-    places: tuple[str, ...]
-    largest: int
-    corner: tuple[int, int] = (0, 0)
-    pixels: tuple[int, int] | None = None
-    whole: bool = False
+    places: tuple[str, ...]  # of its folder or .zip file in the folder of data sets, best first
+    largest: int  # side of the square in pixels: larger sizes would be enlargements
+    corner: tuple[int, int] = (0, 0)  # pixels to the left of the square and above it
+    pixels: tuple[int, int] | None = None  # that every picture has; None: the square fits into it
+    whole: bool = False  # the square is the whole picture, of whatever side
 
     def __call__(self, path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
-        """First ``n`` images, or all, of a subset of the pictures at ``path``, uint8 (n, 1, H, W).
+        """Return the first ``n`` images, or all, of a subset, uint8 (n, 1, size, size).
 
         The last 1,000 files by name, or a tenth of fewer than 10,000, are the test subset; where
         CelebA's list of partitions is present, they are the last ones of its test partition. A
-        permutation fixed by the seed deals the others to S1 and S2, half each.
-
-        Raises
-        ------
-        FileNotFoundError
-            If there is nothing at ``path``.
-        ValueError
-            If it is neither a folder nor a .zip file, has no pictures, or more than one in a
-            thousand cannot be read (fewer are named by a warning and left out); if a picture has
-            another size than those of this data set; or if the subset has fewer than ``n``.
+        permutation fixed by the seed deals the others to S1 and S2, half each. Files that cannot be
+        read are left out with a warning, if they are at most one in a thousand.
         """
         training, test = self._distinct(path, size)
         if subset == "test":
@@ -109,7 +84,7 @@ class Photographs:
         return first_images(path, training, torch.from_numpy(chosen), n, subset)
 
     def _distinct(self, path: Path, size: int) -> tuple[Tensor, Tensor]:
-        """Training and test images without near-duplicates, (m, 1, size, size), from the cache."""
+        """Return training and test images without near-duplicates, (m, 1, size, size)."""
         with opened(path) as files:
             found, held_out = _test_files_last(pictures(path, files), _partition(path, files))
             key = f"{self.name}-v1-{size}-{state_of(path, found)}-{held_out}"
@@ -118,7 +93,7 @@ class Photographs:
             training, test = (read_images(file) for file in kept)
             if training is None or test is None:
                 images, numbers = self._read(path, found, size)
-                distinct = distinct_images(_on_fastest_device(images)).cpu()
+                distinct = distinct_images(images.to(with_double(best_device()))).cpu()
                 for_test = numbers[distinct] >= len(found) - held_out
                 training, test = images[distinct[~for_test]], images[distinct[for_test]]
                 for file, part in zip(kept, (training, test), strict=True):
@@ -126,7 +101,7 @@ class Photographs:
         return training, test
 
     def _read(self, path: Path, files: list[File], size: int) -> tuple[Tensor, Tensor]:
-        """Images of all files that can be read, (m, 1, size, size), and the files' numbers (m,)."""
+        """Return the images of all readable files, (m, 1, size, size), and their numbers (m,)."""
         images = torch.empty(len(files), 1, size, size, dtype=torch.uint8)
         numbers: list[int] = []
         unreadable: list[str] = []
@@ -135,7 +110,11 @@ class Photographs:
                 picture = decoded(file.name, file.read(), lambda image: image.convert("RGB"))
             except UnreadableError as error:
                 unreadable.append(str(error).removeprefix("path: the image "))
-                _check_few(unreadable, len(files))
+                if len(unreadable) > len(files) // READABLE:
+                    accepted = f"at most one unreadable image in {READABLE:,}"
+                    raise ValueError(
+                        f"path: {'; '.join(unreadable)}; accepted: {accepted}"
+                    ) from error
                 continue
             images[len(numbers), 0] = torch.from_numpy(self._cut(file.name, picture, size))
             numbers.append(number)
@@ -144,26 +123,22 @@ class Photographs:
         return images[: len(numbers)], torch.tensor(numbers)
 
     def _cut(self, name: str, picture: Image.Image, size: int) -> NDArray[np.uint8]:
-        """Gray square of a picture, (size, size)."""
+        """Return the gray square of a picture, (size, size)."""
         left, upper = self.corner
         side = picture.width if self.whole else self.largest
         fits = (left + side <= picture.width) and (upper + side <= picture.height)
         if self.whole:
             fits = size <= picture.width == picture.height
         if not fits or picture.size != (self.pixels or picture.size):
-            raise ValueError(
-                f"path: the image {name} has {picture.width}x{picture.height} pixels; "
-                f"accepted: {self._accepted(size)}"
-            )
+            accepted = f"squares from {size}" if self.whole else f"at least {self.largest} a side"
+            if self.pixels:
+                accepted = f"{self.pixels[0]}x{self.pixels[1]}, as all of {self.name}"
+            given = f"{picture.width}x{picture.height} pixels"
+            raise ValueError(f"path: the image {name} has {given}; accepted: {accepted}")
         square = picture.crop((left, upper, left + side, upper + side))
         colors = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
         gray: NDArray[np.uint16] = (colors.sum(axis=2, dtype=np.uint16) + 1) // 3
         return gray.astype(np.uint8)
-
-    def _accepted(self, size: int) -> str:
-        if self.pixels:
-            return f"{self.pixels[0]}x{self.pixels[1]}, as all of {self.name}"
-        return f"squares from {size}" if self.whole else f"at least {self.largest} a side"
 
 
 PHOTOGRAPHS = {
@@ -200,7 +175,7 @@ PHOTOGRAPHS = {
 
 
 def _partition(path: Path, files: Sequence[File]) -> set[str]:
-    """Stems of the files of CelebA's test partition, if its list is among the files or near."""
+    """Return the stems of CelebA's test partition, if its list is among the files or near."""
     near = [path.parent / PARTITION, *(folder / "Eval" / PARTITION for folder in path.parents[:2])]
     lists = [file.read for file in files if Path(file.name).name == PARTITION]
     lists += [file.read_bytes for file in near if file.is_file()]
@@ -209,22 +184,10 @@ def _partition(path: Path, files: Sequence[File]) -> set[str]:
 
 
 def _test_files_last(files: list[File], partition: set[str]) -> tuple[list[File], int]:
-    """Files in order, those of the test partition last, and how many of the last are held out."""
+    """Return files, those of the test partition last, and how many of the last are held out."""
     if not partition:
         return files, min(HELD_OUT, math.ceil(len(files) / 10))
     listed = [Path(file.name).stem in partition for file in files]
     for_test = list(compress(files, listed))
     others = [file for file, there in zip(files, listed, strict=True) if not there]
     return others + for_test, min(HELD_OUT, len(for_test))
-
-
-def _check_few(unreadable: list[str], files: int) -> None:
-    if len(unreadable) > files // READABLE:
-        raise ValueError(
-            f"path: {'; '.join(unreadable)}; accepted: at most one unreadable image in {READABLE:,}"
-        )
-
-
-def _on_fastest_device(images: Tensor) -> Tensor:
-    """The images on a graphics processor if there is one: all pairs of them are compared."""
-    return images.cuda() if torch.cuda.is_available() else images

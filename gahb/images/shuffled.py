@@ -6,9 +6,9 @@ looks for geometry finds none (Figure 21).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
-from pathlib import Path
+from typing import ParamSpec
 
 import numpy as np
 import torch
@@ -17,45 +17,25 @@ from torch import Tensor
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch
 
-__all__ = ["draw_shuffled", "read_shuffled", "shuffle", "unshuffle"]
+__all__ = ["shuffle", "shuffled", "unshuffle"]
+
+Arguments = ParamSpec("Arguments")
 
 
-def draw_shuffled(
-    draw: Callable[[Sequence[int], int, str, int], Tensor],
-    indices: Sequence[int],
-    size: int,
-    subset: str,
-    seed: int,
-) -> Tensor:
-    """Images that ``draw`` gives, shuffled: uint8 (len(indices), 1, size, size)."""
-    return shuffle(draw(indices, size, subset, seed))
+def shuffled(images: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+    """Return the function that gives the images of another one shuffled."""
 
+    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
+        return shuffle(images(*args, **kwargs))
 
-def read_shuffled(
-    read: Callable[[Path, int | None, int, str, int], Tensor],
-    path: Path,
-    n: int | None,
-    size: int,
-    subset: str,
-    seed: int,
-) -> Tensor:
-    """Images that ``read`` finds at ``path``, shuffled: uint8 (n, 1, size, size)."""
-    return shuffle(read(path, n, size, subset, seed))
+    return wrapper
 
 
 def shuffle(x: Tensor) -> Tensor:
-    """Images with their pixels in an order that was drawn once and depends on their size alone.
+    """Return images with their pixels in another order, which depends on their size alone.
 
-    Parameters
-    ----------
-    x : Tensor
-        Images of any kind, such as noisy ones or basis vectors: (n, C, size, size), floating-point
-        or uint8. All channels are shuffled alike.
-
-    Returns
-    -------
-    Tensor
-        Shuffled images, of the shape and dtype of ``x``.
+    Images (n, C, size, size) may be noisy ones or basis vectors, floating-point or uint8. All
+    channels are shuffled alike.
 
     Examples
     --------
@@ -63,12 +43,11 @@ def shuffle(x: Tensor) -> Tensor:
     >>> torch.equal(unshuffle(shuffle(x)), x)
     True
     """
-    _check_square(x)
-    return _reordered(x, _order(x.shape[-1]))
+    return _reordered(x, _order)
 
 
 def unshuffle(x: Tensor) -> Tensor:
-    """Images whose pixels :func:`shuffle` had put in another order, (n, C, size, size).
+    """Return images whose pixels :func:`shuffle` had put in another order, (n, C, size, size).
 
     Examples
     --------
@@ -76,21 +55,17 @@ def unshuffle(x: Tensor) -> Tensor:
     >>> unshuffle(shuffled)[0, 0].trace()
     tensor(16.)
     """
-    _check_square(x)
-    return _reordered(x, _order(x.shape[-1]).argsort())
+    return _reordered(x, lambda size: _order(size).argsort())
 
 
-def _reordered(x: Tensor, order: Tensor) -> Tensor:
-    return x.flatten(-2)[..., order.to(x.device)].view(x.shape)
+def _reordered(x: Tensor, order: Callable[[int], Tensor]) -> Tensor:
+    check_batch("x", x)
+    if x.shape[-2] != x.shape[-1]:
+        raise ValueError(f"x: shape {tuple(x.shape)}; accepted: square images")
+    return x.flatten(-2)[..., order(x.shape[-1]).to(x.device)].view(x.shape)
 
 
 @cache
 def _order(size: int) -> Tensor:
-    """Which pixel comes to each place, row by row, (size^2,)."""
+    """Return which pixel comes to each place, row by row, (size^2,)."""
     return torch.from_numpy(random_numbers(np.random.SeedSequence(size)).permutation(size**2))
-
-
-def _check_square(x: Tensor) -> None:
-    check_batch("x", x)
-    if x.shape[-2] != x.shape[-1]:
-        raise ValueError(f"x: shape {tuple(x.shape)}; accepted: square images")

@@ -8,6 +8,7 @@ import re
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -102,6 +103,9 @@ class Recipe:
                 f"name: {self.name!r} is not the name of a folder; accepted: letters, digits, "
                 "'.', '_', '+' and '-', the first a letter or digit"
             )
+        for field in fields(self):  # numbers of numpy have no JSON
+            if isinstance(value := getattr(self, field.name), np.generic):
+                object.__setattr__(self, field.name, value.item())
         check_choice("edition", self.edition, EDITIONS)
         check_choice("network", self.network, NETWORKS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
