@@ -25,16 +25,14 @@ from gahb.book.scorecard import record
 from gahb.book.variance import Variance, variance
 from gahb.denoiser import BaseDenoiser, Denoiser, Unshuffled
 from gahb.metrics import (
+    Curve,
     Divergence,
-    PsnrCurve,
-    average_gap,
     kl_gap,
-    local_slopes,
+    noisy,
     psnr,
     psnr_curve,
     psnr_from_sigma,
     sigma_from_psnr,
-    train_test_gap,
 )
 from gahb.networks import BFCNN, UNet
 from gahb.report import Report, memorization_report
@@ -49,9 +47,9 @@ __all__ = [
     "Bandlets",
     "BaseDenoiser",
     "Basis",
+    "Curve",
     "Denoiser",
     "Divergence",
-    "PsnrCurve",
     "Recipe",
     "Report",
     "Samples",
@@ -61,7 +59,6 @@ __all__ = [
     "Wavelets",
     "adaptive_basis",
     "artifacts",
-    "average_gap",
     "bandlets",
     "closest",
     "coefficients",
@@ -75,9 +72,9 @@ __all__ = [
     "kl_gap",
     "linearity_error",
     "load",
-    "local_slopes",
     "memorization_report",
     "networks",
+    "noisy",
     "optimal",
     "principal_angles",
     "projection",
@@ -95,7 +92,6 @@ __all__ = [
     "sure",
     "trace_jacobian",
     "train",
-    "train_test_gap",
     "variance",
     "verdicts",
     "verify",

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.devices import device_of
-from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_curve, train_test_gap
+from gahb.metrics import Curve, Estimate, psnr_curve
 from gahb.sampling import sample
 from gahb.similarity import Verdicts, closest, cosine_similarity, fractions, median, verdicts
 from gahb.vectors import check_batch
@@ -36,20 +36,20 @@ class Side:
     verdicts : Verdicts
         Whether each sample is memorized, spurious or new, and by what that was judged: the
         similarity to the closest training image, and the distance ratio.
-    on_train, on_test : PsnrCurve
+    on_train, on_test : Curve
         Output PSNR on images that it was trained on, and on images that it has not seen.
     """
 
     samples: Tensor
     closest: Tensor
     verdicts: Verdicts
-    on_train: PsnrCurve
-    on_test: PsnrCurve
+    on_train: Curve
+    on_test: Curve
 
     @property
-    def gap(self) -> Gap:
+    def gap(self) -> Curve:
         """Train minus test PSNR, in dB."""
-        return train_test_gap(self.on_train, self.on_test)
+        return self.on_train - self.on_test
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,10 +142,10 @@ def _ratio(ratio: Tensor) -> str:
     return "undefined for N = 1" if bool(ratio.isnan().any()) else str(median(ratio))
 
 
-def _largest(gap: Gap) -> str:
+def _largest(gap: Curve) -> str:
     """The largest gap over the noise levels, with its interval."""
-    k = int(gap.value.argmax())
-    return f"{gap.value[k]:.1f} [{gap.low[k]:.1f}, {gap.high[k]:.1f}]"
+    largest = gap.at(float(gap.x[gap.value.argmax()]))
+    return f"{largest.value:.1f} [{largest.low:.1f}, {largest.high:.1f}]"
 
 
 def _line(name: str, values: list[object]) -> str:

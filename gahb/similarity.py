@@ -82,7 +82,7 @@ def median(values: Tensor, seed: int = 0) -> Estimate:
     """
     values = checked_values(values)
     low, high = interval(resampled_medians(values, seed)[None])
-    return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
+    return Estimate(float(values.quantile(0.5)), float(low), float(high))
 
 
 def checked_values(values: Tensor) -> Tensor:
@@ -312,7 +312,7 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     )
     crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in resampled.T])
     low, high = crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist()
-    return Estimate(crossing, (low, high))
+    return Estimate(crossing, low, high)
 
 
 def _last_crossing(sizes: list[int], difference: Tensor) -> float:
@@ -491,7 +491,7 @@ def fractions(labels: Sequence[str]) -> dict[str, Estimate]:
     shares = torch.tensor([[label == name for label in labels] for name in VERDICTS]).double()
     bounds = torch.stack(interval(resampled_means(shares)), dim=1).tolist()
     return {
-        name: Estimate(value, (low, high))
+        name: Estimate(value, low, high)
         for name, value, (low, high) in zip(VERDICTS, shares.mean(1).tolist(), bounds, strict=True)
     }
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.devices import in_double
-from gahb.metrics.curves import estimates, unit_noise
+from gahb.metrics.curves import denoised, unit_noise
 from gahb.vectors import check_orthonormal
 
 __all__ = ["error_dimensions"]
@@ -24,7 +24,7 @@ def error_dimensions(
     seed: int = 0,
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Squared denoising error within and outside of a subspace, divided by sigma^2 (Figure 5).
+    """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
     A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
     has dimensions, and nothing outside. The noise is that of :func:`gahb.psnr_curve`.
@@ -39,10 +39,8 @@ def error_dimensions(
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
     sigma : float
         Noise level.
-    seed : int
-        Fixes the noise.
-    batch_size : int, optional
-        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
+    seed, batch_size : int
+        As for :func:`gahb.psnr_curve`.
 
     Returns
     -------
@@ -58,7 +56,7 @@ def error_dimensions(
     """
     check_images("x", x)
     _check_bases(bases, x)
-    error = estimates(f, x, unit_noise(x, seed), sigma, batch_size) - x
+    error = denoised(f, x, unit_noise(x, seed), sigma, batch_size) - x
     error = in_double(error).cpu().flatten(1) / sigma
     vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)

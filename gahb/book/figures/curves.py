@@ -28,7 +28,7 @@ from gahb.book.figures.style import (
     style,
 )
 from gahb.checks import check_number
-from gahb.metrics import Divergence, Estimate, Gap, LocalSlopes, PsnrCurve, Slope, psnr_from_sigma
+from gahb.metrics import Curve, Divergence, Estimate, psnr_from_sigma
 
 __all__ = [
     "curve_against_updates",
@@ -48,9 +48,9 @@ GAP_TICKS = [-30, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
 
 
 def psnr_curves(
-    curves: Mapping[Label, PsnrCurve],
+    curves: Mapping[Label, Curve],
     ax: Axes | None = None,
-    dashed: Mapping[Label, PsnrCurve] | None = None,
+    dashed: Mapping[Label, Curve] | None = None,
     *,
     identity: bool = True,
     legend: bool = True,
@@ -63,11 +63,11 @@ def psnr_curves(
 
     Parameters
     ----------
-    curves : mapping of int or str to PsnrCurve
+    curves : mapping of int or str to Curve
         Curves by number of training images N, or by name.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
-    dashed : mapping of int or str to PsnrCurve, optional
+    dashed : mapping of int or str to Curve, optional
         Reference curves, in the colors of ``curves``. They do not widen the range of the axes:
         an optimum that has memorized its images leaves through the top.
     identity : bool
@@ -83,7 +83,7 @@ def psnr_curves(
     --------
     >>> import torch
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> curve = PsnrCurve.of(levels, 18 + 0.5 * levels[:, None] + torch.rand(9, 20))
+    >>> curve = Curve.of(levels, 18 + 0.5 * levels[:, None] + torch.rand(9, 20))
     >>> ax = psnr_curves({10000: curve}, title="Test")
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Output PSNR (dB)')
@@ -95,9 +95,9 @@ def psnr_curves(
     with style():
         ax = axes_or_new(ax)
         for label, curve in curves.items():
-            ax.plot(curve.input_psnr, curve.output_psnr, color=palette[label])
-            band(ax, curve.input_psnr, curve.low, curve.high, palette[label])
-        label_noise_axis(ax, [c.input_psnr for c in curves.values()], "Output PSNR (dB)", title)
+            ax.plot(curve.x, curve.value, color=palette[label])
+            band(ax, curve.x, curve.low, curve.high, palette[label])
+        label_noise_axis(ax, [c.x for c in curves.values()], "Output PSNR (dB)", title)
         if identity:
             ax.plot(ax.get_xlim(), ax.get_xlim(), color=GRAY, linestyle=":", zorder=1)
             line_styles["identity"] = ":"
@@ -109,7 +109,7 @@ def psnr_curves(
 
 
 def gaps(
-    gaps: Mapping[Label, Gap],
+    gaps: Mapping[Label, Curve],
     ax: Axes | None = None,
     *,
     legend: bool = True,
@@ -122,7 +122,7 @@ def gaps(
 
     Parameters
     ----------
-    gaps : mapping of int or str to Gap
+    gaps : mapping of int or str to Curve
         Gaps by number of training images N, or by name.
     ax : matplotlib.axes.Axes, optional
         Where to draw; a new figure by default.
@@ -135,7 +135,7 @@ def gaps(
     --------
     >>> import torch
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> ax = gaps({100: Gap(levels, 0.2 * levels, 0.1 * levels, 0.3 * levels)})
+    >>> ax = gaps({100: Curve.of(levels, levels[:, None] * torch.rand(20))})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Train − test PSNR (dB)')
     """
@@ -145,9 +145,9 @@ def gaps(
         ax = axes_or_new(ax)
         ax.set_yscale("symlog", linthresh=1)
         for label, gap in gaps.items():
-            ax.plot(gap.input_psnr, gap.value, color=palette[label])
-            band(ax, gap.input_psnr, gap.low, gap.high, palette[label])
-        label_noise_axis(ax, [g.input_psnr for g in gaps.values()], "Train − test PSNR (dB)", title)
+            ax.plot(gap.x, gap.value, color=palette[label])
+            band(ax, gap.x, gap.low, gap.high, palette[label])
+        label_noise_axis(ax, [g.x for g in gaps.values()], "Train − test PSNR (dB)", title)
         ax.axhline(0, color=GRAY, linestyle=":", zorder=1)
         ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
         ax.yaxis.set_minor_locator(NullLocator())
@@ -157,9 +157,9 @@ def gaps(
     return ax
 
 
-def _draw_reference(ax: Axes, curve: PsnrCurve, color: Any) -> None:
+def _draw_reference(ax: Axes, curve: Curve, color: Any) -> None:
     """Dashed line that, added as a mere artist, does not count for the range of the axes."""
-    x, y = curve.input_psnr.numpy(), curve.output_psnr.numpy()
+    x, y = curve.x.numpy(), curve.value.numpy()
     ax.add_artist(Line2D(x, y, color=color, linestyle="--"))
 
 
@@ -196,7 +196,7 @@ def estimates_against_n(
 
     Examples
     --------
-    >>> gap = {n: Estimate(30 / n, (28 / n, 32 / n)) for n in (10, 100, 1000)}
+    >>> gap = {n: Estimate(30 / n, 28 / n, 32 / n) for n in (10, 100, 1000)}
     >>> ax = estimates_against_n({"32 x 32": gap}, "Average gap (dB)", linear_up_to=0.1)
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Training images N', 'Average gap (dB)')
@@ -237,7 +237,7 @@ def _draw(ax: Axes, estimates: Mapping[int, Estimate], color: object) -> None:
 
 
 def psnr_slopes(
-    curves: Mapping[Label, PsnrCurve],
+    curves: Mapping[Label, Curve],
     expected: Mapping[Label, float],
     over: tuple[float, float],
     ax: Axes | None = None,
@@ -251,7 +251,7 @@ def psnr_slopes(
 
     Parameters
     ----------
-    curves : mapping of int or str to PsnrCurve
+    curves : mapping of int or str to Curve
         Curves by name.
     expected : mapping of int or str to float
         The slope that theory gives, for each of them.
@@ -266,7 +266,7 @@ def psnr_slopes(
     --------
     >>> import torch
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> curve = PsnrCurve.of(levels, 0.6 * levels[:, None] + torch.arange(18.0, 20.0))
+    >>> curve = Curve.of(levels, 0.6 * levels[:, None] + torch.arange(18.0, 20.0))
     >>> ax = psnr_slopes({"α = 2": curve}, {"α = 2": 2 / 3}, over=(5, 30))
     >>> ax.get_legend().get_texts()[0].get_text()
     'α = 2, slope 0.60 (0.67)'
@@ -280,14 +280,14 @@ def psnr_slopes(
     return psnr_curves(
         {names[name]: curve for name, curve in curves.items()},
         ax,
-        dashed={names[name]: _line(fit, expected[name]) for name, fit in fits.items()},
+        dashed={names[name]: _line(curves[name], expected[name], over) for name in curves},
         dashed_label="expected slope",
         title=title,
     )
 
 
 def slopes_against_noise(
-    slopes: Mapping[Label, LocalSlopes],
+    slopes: Mapping[Label, Curve],
     expected: Mapping[Label, float],
     over: tuple[float, float] | None = None,
     ax: Axes | None = None,
@@ -299,7 +299,7 @@ def slopes_against_noise(
 
     Parameters
     ----------
-    slopes : mapping of int or str to LocalSlopes
+    slopes : mapping of int or str to Curve
         Slopes by name.
     expected : mapping of int or str to float
         The slope that theory gives, for each of them: a dashed line.
@@ -316,7 +316,7 @@ def slopes_against_noise(
     --------
     >>> import torch
     >>> levels = torch.arange(0.0, 40.0, 5.0)
-    >>> slopes = LocalSlopes(levels, 0.5 + levels / 80, 0.4 + levels / 80, 0.6 + levels / 80)
+    >>> slopes = Curve.of(levels, levels[:, None] * torch.rand(20)).slopes()
     >>> ax = slopes_against_noise({"α = 2": slopes}, {"α = 2": 2 / 3})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Slope of the PSNR curve')
@@ -329,22 +329,22 @@ def slopes_against_noise(
         if over is not None:
             ax.axvspan(*over, color=GRAY, alpha=0.1, linewidth=0, zorder=0)
         for name, each in slopes.items():
-            ax.plot(each.input_psnr, each.value, color=palette[name])
-            band(ax, each.input_psnr, each.low, each.high, palette[name])
+            ax.plot(each.x, each.value, color=palette[name])
+            band(ax, each.x, each.low, each.high, palette[name])
             ax.axhline(expected[name], color=palette[name], linestyle="--", linewidth=1, zorder=1)
         ax.axhline(1, color=GRAY, linestyle=":", zorder=1)
-        levels = [each.input_psnr for each in slopes.values()]
+        levels = [each.x for each in slopes.values()]
         label_noise_axis(ax, levels, "Slope of the PSNR curve", title)
         if legend:
             labeled_legend(ax, palette, {"expected": "--", "pixels alone": ":"}, beside=True)
     return ax
 
 
-def _line(fit: Slope, slope: float) -> PsnrCurve:
+def _line(curve: Curve, slope: float, over: tuple[float, float]) -> Curve:
     """A line of another slope through the middle of a fit, over the range of the fit."""
-    ends = tensor(fit.over)
-    line = fit.through[1] + slope * (ends - fit.through[0])
-    return PsnrCurve.of(ends, line[:, None])
+    ends, inside = tensor(over, dtype=torch.float32), curve.between(*over)
+    line = inside.mean().value + slope * (ends - float(inside.x.mean()))
+    return Curve.of(ends, line[:, None])
 
 
 def _check_expected(drawn: Mapping[Label, object], expected: Mapping[Label, float]) -> None:
@@ -528,9 +528,9 @@ def divergence_by_noise(
         ax = axes_or_new(ax)
         ax.set_xscale("log")
         for name, divergence in divergences.items():
-            sigma, color = divergence.sigma, palette[name]
-            ax.plot(sigma, divergence.integrand, color=color, label=name)
-            band(ax, sigma, divergence.low, divergence.high, color)
+            curve, color = divergence.integrand, palette[name]
+            ax.plot(curve.x, curve.value, color=color, label=name)
+            band(ax, curve.x, curve.low, curve.high, color)
         if log:
             ax.set_yscale("log")
         else:
