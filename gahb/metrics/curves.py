@@ -19,6 +19,7 @@ __all__ = [
     "RESAMPLES",
     "Curve",
     "Estimate",
+    "Function",
     "denoised",
     "interval",
     "noisy",
@@ -64,20 +65,16 @@ def psnr_from_sigma(sigma: Level) -> Level:
 
 
 def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
-    r"""Return the output PSNR of each image, :math:`-10 \log_{10} \mathrm{MSE}` in dB.
+    r"""Return the output PSNR of each image, :math:`-10 \log_{10} \mathrm{MSE}` in dB, (n,).
 
     Errors below 1e-15, the rounding of float32, count as 1e-15: an exact copy has 150 dB rather
-    than infinity, so that averages over images stay finite.
+    than infinity, so that averages over images stay finite. In float64, on the CPU where the
+    device of ``x`` has none.
 
     Parameters
     ----------
     x_hat, x : Tensor
         Estimated and clean images, on the scale where images lie in [0, 1], (n, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        (n,) in float64, on the device of ``x`` if that has float64, else on the CPU.
 
     Examples
     --------
@@ -151,9 +148,6 @@ def denoised(
         return estimate
 
     return torch.cat(in_batches(batch, len(x), batch_size or images_at_a_time(denoise, x)))
-
-
-# Bootstrap
 
 
 def resampled_means(per_image: Tensor, seed: int = 0) -> Tensor:
@@ -264,8 +258,7 @@ class Curve:
         """Values of each image, (k, n), if all are of one set."""
         if len(self.sets) != 1:
             raise ValueError(f"per_image: of {len(self.sets)} sets of images; accepted: of one")
-        (part,) = self.sets.values()
-        return part
+        return next(iter(self.sets.values()))
 
     def __sub__(self, other: Curve) -> Curve:
         """Return the difference, image by image where both have the same images."""
@@ -314,8 +307,6 @@ class Curve:
 
     def slopes(self) -> Curve:
         """Return the slopes between neighboring noise levels, against their middles, (k - 1,).
-
-        Where the noise is so low that each pixel says more than all others could, it is 1.
 
         Examples
         --------

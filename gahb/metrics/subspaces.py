@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,14 +9,14 @@ from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.devices import in_double
-from gahb.metrics.curves import denoised, unit_noise
+from gahb.metrics.curves import Function, denoised, unit_noise
 from gahb.vectors import check_orthonormal
 
 __all__ = ["error_dimensions"]
 
 
 def error_dimensions(
-    f: Callable[[Tensor], Tensor],
+    f: Function,
     x: Tensor,
     bases: Tensor,
     sigma: float,
@@ -27,25 +26,16 @@ def error_dimensions(
     """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
     A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
-    has dimensions, and nothing outside. The noise is that of :func:`gahb.psnr_curve`.
+    has dimensions, and nothing outside. Both errors, (n,), are in such dimensions.
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
-    x : Tensor
-        Clean images, (n, C, H, W), on the device of ``f``.
+    f, x, seed, batch_size
+        As for :func:`gahb.psnr_curve`, whose noise it is.
     bases : Tensor
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
     sigma : float
         Noise level.
-    seed, batch_size : int
-        As for :func:`gahb.psnr_curve`.
-
-    Returns
-    -------
-    tuple of Tensor
-        Error within and outside of the subspace of each image, in dimensions, (n,) and (n,).
 
     Examples
     --------
