@@ -24,16 +24,14 @@ from gahb.book.scorecard import record
 from gahb.book.variance import variance
 from gahb.denoiser import BaseDenoiser, Denoiser, Unshuffled
 from gahb.metrics import (
+    Curve,
     Divergence,
-    PsnrCurve,
-    average_gap,
     kl_gap,
-    local_slopes,
+    noisy,
     psnr,
     psnr_curve,
     psnr_from_sigma,
     sigma_from_psnr,
-    train_test_gap,
 )
 from gahb.networks import BFCNN, UNet
 from gahb.report import Report, memorization_report
@@ -48,9 +46,9 @@ __all__ = [
     "Bandlets",
     "BaseDenoiser",
     "Basis",
+    "Curve",
     "Denoiser",
     "Divergence",
-    "PsnrCurve",
     "Recipe",
     "Report",
     "Samples",
@@ -59,7 +57,6 @@ __all__ = [
     "Wavelets",
     "adaptive_basis",
     "artifacts",
-    "average_gap",
     "bandlets",
     "closest",
     "coefficients",
@@ -72,9 +69,9 @@ __all__ = [
     "images",
     "kl_gap",
     "load",
-    "local_slopes",
     "memorization_report",
     "networks",
+    "noisy",
     "optimal",
     "principal_angles",
     "projection",
@@ -92,7 +89,6 @@ __all__ = [
     "sure",
     "trace_jacobian",
     "train",
-    "train_test_gap",
     "variance",
     "verdicts",
     "verify",

@@ -17,7 +17,7 @@ from torch import Tensor
 from gahb import settings
 from gahb.checks import check_count, check_number
 from gahb.devices import device_of
-from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_curve, train_test_gap
+from gahb.metrics import Curve, Estimate, psnr_curve
 from gahb.sampling import sample
 from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, median, verdicts
 from gahb.vectors import check_batch, gray_levels, repeated
@@ -61,7 +61,7 @@ class Report:
     samples, nearest : Tensor, optional
         The samples, and the closest training image of each, (2, m, C, H, W); both, and the curves,
         only where they have just been measured.
-    on_train, on_test : tuple of PsnrCurve
+    on_train, on_test : tuple of Curve
         Output PSNR on images that each was trained on, and on images that it has not seen.
     """
 
@@ -75,14 +75,14 @@ class Report:
     n: int
     samples: Tensor = NO_IMAGES
     nearest: Tensor = NO_IMAGES
-    on_train: tuple[PsnrCurve, ...] = ()
-    on_test: tuple[PsnrCurve, ...] = ()
+    on_train: tuple[Curve, ...] = ()
+    on_test: tuple[Curve, ...] = ()
 
     @property
-    def gaps(self) -> tuple[Gap, ...]:
+    def gaps(self) -> tuple[Curve, ...]:
         """Train minus test PSNR, in dB, of A and of B."""
         pairs = zip(self.on_train, self.on_test, strict=True)
-        return tuple(train_test_gap(on_train, on_test) for on_train, on_test in pairs)
+        return tuple(on_train - on_test for on_train, on_test in pairs)
 
     @property
     def fractions(self) -> dict[str, Estimate]:
@@ -179,10 +179,10 @@ def _rounded(values: Tensor, decimals: int = 5) -> Any:
     return torch.round(values, decimals=decimals).tolist()
 
 
-def _largest(gap: Gap) -> str:
-    """Return the largest gap over the noise levels, with its interval."""
-    k = int(gap.value.argmax())
-    return f"{gap.value[k]:.1f} [{gap.low[k]:.1f}, {gap.high[k]:.1f}]"
+def _largest(gap: Curve) -> str:
+    """The largest gap over the noise levels, with its interval."""
+    largest = gap.at(float(gap.x[gap.value.argmax()]))
+    return f"{largest.value:.1f} [{largest.low:.1f}, {largest.high:.1f}]"
 
 
 def memorization_report(
@@ -239,7 +239,7 @@ def memorization_report(
     index = torch.stack([found.closest for found in judged])
     nearest = [gray_levels(x[i.to(x.device)]).cpu() for x, i in zip(sets, index, strict=True)]
 
-    def curves(measured_on: Sequence[Tensor]) -> tuple[PsnrCurve, ...]:
+    def curves(measured_on: Sequence[Tensor]) -> tuple[Curve, ...]:
         if input_psnr is None:
             return ()
         pairs = zip(models, measured_on, strict=True)

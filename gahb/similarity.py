@@ -81,7 +81,7 @@ def median(values: Tensor, seed: int = 0) -> Estimate:
     """
     values = _checked_values(values)
     low, high = interval(_resampled_medians(values, seed)[None])
-    return Estimate(float(values.quantile(0.5)), (float(low), float(high)))
+    return Estimate(float(values.quantile(0.5)), float(low), float(high))
 
 
 def _checked_values(values: Tensor) -> Tensor:
@@ -222,7 +222,7 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     resampled = [_resampled_medians(a, seed=1) - _resampled_medians(b, seed=2) for a, b in pairs]
     crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in torch.stack(resampled, 1)])
     low, high = crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist()
-    return Estimate(crossing, (low, high))
+    return Estimate(crossing, low, high)
 
 
 def _last_crossing(sizes: list[int], difference: Tensor) -> float:
@@ -399,7 +399,7 @@ def fractions(each: Sequence[str]) -> dict[str, Estimate]:
     shares = torch.tensor([[verdict == name for verdict in each] for name in VERDICTS]).double()
     bounds = torch.stack(interval(resampled_means(shares)), dim=1).tolist()
     return {
-        name: Estimate(value, (low, high))
+        name: Estimate(value, low, high)
         for name, value, (low, high) in zip(VERDICTS, shares.mean(1).tolist(), bounds, strict=True)
     }
 

@@ -112,7 +112,7 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     f = OracleBandlets(x)
     curve = psnr_curve(f, x, levels, batch_size=len(x))
     mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in curve.sigma])
-    torch.testing.assert_close(curve.output_psnr, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
+    torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 
 def test_every_image_stands_for_itself() -> None:

@@ -13,24 +13,24 @@ from matplotlib.colors import to_rgb
 from torch import Tensor
 
 from gahb.book import figures
-from gahb.metrics import Estimate, Gap, PsnrCurve, psnr_from_sigma, train_test_gap
+from gahb.metrics import Curve, Estimate, psnr_from_sigma
 from gahb.training import History
 
 LEVELS = torch.arange(0.0, 41.0, 5.0, dtype=torch.float64)
 SIZES = [1, 10, 100, 1000, 10000]
 
 
-def curve(start: float = 15.0, slope: float = 0.5, n: int = 20) -> PsnrCurve:
+def curve(start: float = 15.0, slope: float = 0.5, n: int = 20) -> Curve:
     offsets = torch.randn((1, n), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    return PsnrCurve.of(LEVELS, start + slope * LEVELS[:, None] + offsets)
+    return Curve.of(LEVELS, start + slope * LEVELS[:, None] + offsets)
 
 
-def curves(sizes: list[int]) -> dict[int, PsnrCurve]:
+def curves(sizes: list[int]) -> dict[int, Curve]:
     return {n: curve(start=20 - i) for i, n in enumerate(sizes)}
 
 
-def gap_of(n: int = 20) -> Gap:
-    return train_test_gap(curve(20, n=n), curve(15))
+def gap_of(n: int = 20) -> Curve:
+    return curve(20, n=n) - curve(15)
 
 
 def some_images(n: int = 3, side: int = 8) -> Tensor:
@@ -52,8 +52,8 @@ def one_history(train: dict, test: dict) -> Axes:
 
 
 def estimates() -> dict[str, dict[int, Estimate]]:
-    falling = {n: Estimate(30 / n, (20 / n, 50 / n)) for n in (1000, 10, 100)}
-    return {"small": falling, "large": {10: Estimate(0.5, (-0.1, 0.7))}}
+    falling = {n: Estimate(30 / n, 20 / n, 50 / n) for n in (1000, 10, 100)}
+    return {"small": falling, "large": {10: Estimate(0.5, -0.1, 0.7)}}
 
 
 EACH = [
@@ -96,8 +96,8 @@ def test_psnr_curves_draw_the_data(sizes: list) -> None:
     ax = figures.psnr_curves(given)
     assert len(ax.lines) == len(given) + 1
     for line, one in zip(ax.lines, given.values(), strict=False):
-        np.testing.assert_array_equal(line.get_xdata(), one.input_psnr)
-        np.testing.assert_array_equal(line.get_ydata(), one.output_psnr)
+        np.testing.assert_array_equal(line.get_xdata(), one.x)
+        np.testing.assert_array_equal(line.get_ydata(), one.value)
     for shade, one in zip(ax.collections, given.values(), strict=True):
         drawn = shade.get_paths()[0].vertices[:, 1]
         assert (drawn.min(), drawn.max()) == (float(one.low.min()), float(one.high.max()))
@@ -143,7 +143,7 @@ def test_dashed_curves_keep_the_range_and_the_colors() -> None:
     dashed = [line for line in ax.lines if line.get_linestyle() == "--"]
     solid = {line.get_color() for line in ax.lines[:2]}
     assert {line.get_color() for line in dashed} == solid
-    np.testing.assert_array_equal(dashed[0].get_ydata(), off_the_chart[100].output_psnr)
+    np.testing.assert_array_equal(dashed[0].get_ydata(), off_the_chart[100].value)
 
 
 def test_panels_share_the_vertical_axis_and_its_label() -> None:
@@ -163,7 +163,7 @@ def test_one_image_is_drawn_without_a_band() -> None:
 
 
 def test_one_noise_level_is_enough() -> None:
-    point = PsnrCurve.of(LEVELS[:1], torch.tensor([[20.0, 21.0]]))
+    point = Curve.of(LEVELS[:1], torch.tensor([[20.0, 21.0]]))
     figures.psnr_curves({1: point}).figure.canvas.draw()
 
 
@@ -290,7 +290,7 @@ def test_bad_input_gives_one_clear_line_and_no_figure(call, message: str) -> Non
 
 
 def test_estimates_are_drawn_in_order_of_n_with_their_intervals() -> None:
-    mark = Estimate(150.0, (120.0, 180.0))
+    mark = Estimate(150.0, 120.0, 180.0)
     ax = figures.curves_against("N", estimates(), "Gap (dB)", scale=0.1, mark=mark)
     small, large = (line for line in ax.lines if line.get_marker() == "o")
     assert list(small.get_xdata()) == [10, 100, 1000]

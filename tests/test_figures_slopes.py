@@ -14,23 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from gahb.book.figures import curves_against, psnr_slopes
-from gahb.metrics import LocalSlopes, PsnrCurve, local_slopes
+from gahb.metrics import Curve
 
 LEVELS = torch.arange(0.0, 41.0, 4.0, dtype=torch.float64)
 EXPECTED = {"α = 1": 0.5, "α = 2": 2 / 3}
 OVER = (4.0, 28.0)
 
 
-def curves() -> dict[str, PsnrCurve]:
+def curves() -> dict[str, Curve]:
     """Straight up to 28 dB with slopes 0.4 and 0.6, of images that differ in level alone."""
     offsets = torch.randn((1, 20), generator=torch.Generator().manual_seed(0), dtype=torch.float64)
     rise = torch.where(LEVELS > 28, 28 + 3 * (LEVELS - 28), LEVELS)[:, None]
     slopes = {"α = 1": 0.4, "α = 2": 0.6}
-    return {name: PsnrCurve.of(LEVELS, 15 + s * rise + offsets) for name, s in slopes.items()}
+    return {name: Curve.of(LEVELS, 15 + s * rise + offsets) for name, s in slopes.items()}
 
 
-def slopes() -> dict[str, LocalSlopes]:
-    return {name: local_slopes(curve) for name, curve in curves().items()}
+def slopes() -> dict[str, Curve]:
+    return {name: curve.slopes() for name, curve in curves().items()}
 
 
 def slopes_against_noise(slopes: dict, expected: dict, ax=None, **options) -> Axes:
@@ -69,8 +69,7 @@ def test_dashed_lines_have_the_expected_slope_and_cross_the_curve_in_the_middle(
         x, y = line.get_xdata(), line.get_ydata()
         assert tuple(x) == OVER
         assert (y[1] - y[0]) / (x[1] - x[0]) == pytest.approx(slope)
-        middle = float(curve.output_psnr[curve.input_psnr == 16])
-        assert np.interp(16, x, y) == pytest.approx(middle)
+        assert np.interp(16, x, y) == pytest.approx(curve.at(16).value)
 
 
 def test_local_slopes_are_drawn_with_their_bands_beside_the_expected_ones() -> None:
@@ -78,7 +77,7 @@ def test_local_slopes_are_drawn_with_their_bands_beside_the_expected_ones() -> N
     assert len(ax.collections) == 2
     measured = [line for line in ax.lines if line.get_linestyle() == "-"]
     for line, each in zip(measured, slopes().values(), strict=True):
-        np.testing.assert_array_equal(line.get_xdata(), each.input_psnr)
+        np.testing.assert_array_equal(line.get_xdata(), each.x)
         np.testing.assert_array_equal(line.get_ydata(), each.value)
     across = [line for line in ax.lines if line.get_linestyle() == "--"]
     assert [line.get_ydata()[0] for line in across] == list(EXPECTED.values())

@@ -99,7 +99,7 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     f = OracleBasis(x.float(), BASES["wavelets"])
     curve = psnr_curve(f, x.float(), levels, batch_size=len(x))
     mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in curve.sigma])
-    torch.testing.assert_close(curve.output_psnr, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
+    torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 
 def test_each_image_can_have_its_own_noise_level() -> None:

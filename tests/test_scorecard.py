@@ -52,7 +52,7 @@ def one_claim(artifacts, claim, monkeypatch):
     ],
 )
 def test_a_verdict_is_the_range_that_the_number_is_in(claim, value, verdict):
-    assert claim.verdict(Estimate(value, (0.0, 2.0))) == verdict
+    assert claim.verdict(Estimate(value, 0.0, 2.0)) == verdict
 
 
 def test_what_was_not_measured_is_not_tested(claim):
@@ -112,7 +112,7 @@ def test_a_number_that_is_gone_is_worse_than_any(one_claim):
 
 
 def test_the_command_shows_paper_and_ours(one_claim, capsys):
-    recorded.record("model_variance", between=Estimate(0.957, (0.94, 0.97)))
+    recorded.record("model_variance", between=Estimate(0.957, 0.94, 0.97))
     assert main(["scorecard"]) == 0
     shown = capsys.readouterr().out
     assert "HOLDS: Two networks agree." in shown

@@ -23,7 +23,7 @@ def main() -> None:
     fig, axes = figures.panels(2)
     for ax, images in zip(axes, ("train", "test"), strict=True):
         curves = {
-            n: gahb.PsnrCurve.of(
+            n: gahb.Curve.of(
                 torch.tensor(curve["input_psnr"]), torch.tensor(curve[images])[:, None]
             )
             for n, curve in measured.items()

@@ -106,7 +106,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     d = residuals.shape[1]
     per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d
     low, high = interval(resampled_means(per_image[None], seed))
-    return Risk(float(per_image.mean()), (float(low), float(high)), per_image)
+    return Risk(float(per_image.mean()), float(low), float(high), per_image)
 
 
 def _estimates_and_products(

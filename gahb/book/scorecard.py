@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from gahb.book import scorecard as recorded
-from gahb.metrics import Estimate, Slope
+from gahb.metrics import Estimate
 from gahb.settings import artifacts_folder, edition, written_whole
 
 __all__ = [
@@ -44,21 +44,21 @@ RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
 
 
-def record(page: str, **numbers: float | Estimate | Slope) -> None:
+def record(page: str, **numbers: float | Estimate) -> None:
     """Keep the numbers that a chapter has measured, for the scorecard and other pages to quote.
 
     Parameters
     ----------
     page : str
         Name of the chapter, such as ``model_variance``.
-    **numbers : float, Estimate or Slope
-        What was measured, by name; estimates and slopes are kept with their intervals.
+    **numbers : float or Estimate
+        What was measured, by name; estimates are kept with their intervals.
 
     Examples
     --------
-    >>> record("example", slope=0.61, gap=Estimate(1.2, (1.1, 1.3)))  # doctest: +SKIP
+    >>> record("example", slope=0.61, gap=Estimate(1.2, 1.1, 1.3))  # doctest: +SKIP
     >>> read("example")["slope"]  # doctest: +SKIP
-    Estimate(value=0.61, interval=(nan, nan))
+    Estimate(value=0.61, low=nan, high=nan)
     """
     if not page.isidentifier():
         raise ValueError(f"page: {page!r} is not the name of a chapter, such as 'model_variance'")
@@ -83,7 +83,7 @@ def read(page: str) -> dict[str, Estimate]:
     if stored is None:
         raise FileNotFoundError(f"page: {page} has recorded no numbers; execute the chapter first")
     return {
-        name: Estimate(value, (interval[0], interval[1]) if interval else (math.nan, math.nan))
+        name: Estimate(value, *(interval or (math.nan, math.nan)))
         for name, (value, *interval) in stored.items()
     }
 
@@ -102,11 +102,11 @@ def _stored(file: Path) -> dict[str, list[float]] | None:
 
 def _kept(name: str, number: Any) -> list[float]:
     """The number, and the ends of its interval if it has one, each to five significant digits."""
-    estimated = isinstance(number, Estimate | Slope)
+    estimated = isinstance(number, Estimate)
     try:
         value = float(number.value if estimated else number)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name}: {number!r} is not a number, Estimate or Slope") from error
+        raise TypeError(f"{name}: {number!r} is not a number or Estimate") from error
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value} is not a finite number")
     ends = [end for end in number.interval if math.isfinite(end)] if estimated else []

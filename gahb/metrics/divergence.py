@@ -1,8 +1,8 @@
-"""How far the density that a denoiser stands for is from the true one, told by its errors."""
+"""How far the density that a denoiser stands for is from the true one, by its errors."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -10,45 +10,37 @@ from torch import Tensor
 
 from gahb.checks import check_images
 from gahb.devices import in_double
-from gahb.metrics.curves import Estimate, estimates, interval, resampled_means, unit_noise
+from gahb.metrics.curves import Curve, Estimate, Function, denoised, unit_noise
 
 __all__ = ["Divergence", "kl_gap"]
 
 
 @dataclass(frozen=True, eq=False)
 class Divergence(Estimate):
-    """Integral over noise levels that bounds a Kullback-Leibler divergence, in nats (equation 5).
+    """Bound on a Kullback-Leibler divergence, in nats: an integral over noise levels (equation 5).
 
     Attributes
     ----------
-    value : float
-        The integral over the given noise levels.
-    interval : tuple of float
-        Its 95% interval for the choice of the images (NaN for one image).
-    sigma : Tensor
-        Noise levels, (k,).
-    integrand, low, high : Tensor
-        Gap between the two errors over sigma^2, and its 95% interval, (k,): its integral over
-        log(sigma) is ``value``, so that a picture over a logarithmic axis shows what adds to it.
+    value, low, high : float
+        The integral over the given noise levels, and its interval for the choice of the images.
+    integrand : Curve
+        Gap between the two errors over sigma^2, against sigma: its integral over log(sigma) is
+        ``value``, so that a picture over a logarithmic axis shows what adds to it.
     grid_error : float
-        How much the integral changes when every second noise level is left out, several times what
-        it would change if there were infinitely many.
+        Change of the integral without every second level: several times the error of the grid.
     beyond : float
         What the noise levels below and above the given ones would add if the integrand fell there
         as it does for any smooth density of finite variance, as sigma^2 and as sigma^-2.
     """
 
-    sigma: Tensor
-    integrand: Tensor
-    low: Tensor
-    high: Tensor
+    integrand: Curve
     grid_error: float
     beyond: float
 
 
 def kl_gap(
-    f: Callable[[Tensor], Tensor],
-    f_star: Callable[[Tensor], Tensor],
+    f: Function,
+    f_star: Function,
     x: Tensor,
     sigma: Sequence[float] | Tensor,
     *,
@@ -56,10 +48,12 @@ def kl_gap(
     seed: int = 0,
     batch_size: int | None = None,
 ) -> Divergence:
-    """Kullback-Leibler divergence that a denoiser's optimality gap stands for (equation 5).
+    r"""Return the Kullback-Leibler divergence that an optimality gap stands for (equation 5).
 
-    The integral of (MSE(f) - MSE(f*)) sigma^-3 over sigma, with errors summed over pixels as in the
-    paper, bounds the divergence of the density that is sampled with f from that of the images x.
+    .. math:: \mathrm{KL} \le \int \bigl(\mathrm{MSE}(f, \sigma^2) -
+              \mathrm{MSE}(f^\star, \sigma^2)\bigr)\, \sigma^{-3}\, d\sigma
+
+    with errors summed over pixels, for the density that is sampled with f and that of the images x.
     Where f is itself the posterior mean of a density, the integral is the divergence from it [1]_.
     Over some of the noise levels, it is a lower estimate of that bound.
 
@@ -76,10 +70,8 @@ def kl_gap(
         ``f_star`` is the posterior mean of the density of x. Then the difference of the errors has
         the same mean as ||f(y) - f*(y)||^2 (equation 24), which varies much less from image to
         image. False takes the difference as it stands, for any reference.
-    seed : int
-        Fixes the noise, which image i meets at every level in proportion.
-    batch_size : int, optional
-        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
+    seed, batch_size : int
+        As for :func:`gahb.psnr_curve`: image i meets the same noise at every level, in proportion.
 
     References
     ----------
@@ -101,32 +93,28 @@ def kl_gap(
     noise = unit_noise(x, seed)
     gaps = []
     for level in levels.tolist():
-        both = (estimates(g, x, noise, level, batch_size) for g in (f, f_star))
-        ours, best = map(in_double, both)
+        ours, best = (in_double(denoised(g, x, noise, level, batch_size)) for g in (f, f_star))
         difference = (ours - best).square()
         if not exact:
             clean = in_double(x)
             difference = (ours - clean).square() - (best - clean).square()
         gaps.append(difference.flatten(1).sum(1).cpu() / level**2)
-    return _integrated(levels, torch.stack(gaps))
+    return _integrated(Curve.of(levels, torch.stack(gaps), x))
 
 
-def _integrated(sigma: Tensor, per_image: Tensor) -> Divergence:
-    """Integral of each image's integrand, (k, n), over the logarithms of the noise levels, (k,)."""
-    integrand = per_image.mean(1)
-    values = torch.trapezoid(per_image.T, sigma.log())
-    low, high = interval(resampled_means(values[None]))
-    fewer = torch.arange(len(sigma)) % 2 == 0
-    fewer[-1] = True
-    coarse = torch.trapezoid(integrand[fewer], sigma[fewer].log())
+def _integrated(integrand: Curve) -> Divergence:
+    """Return the integral over the logarithms of the noise levels, by the trapezoidal rule."""
+    logs = integrand.x.log()
+    weights = torch.trapezoid(torch.eye(len(logs), dtype=logs.dtype), logs)
+    total = integrand.combination(weights)
+    fewer = [*range(0, len(logs) - 1, 2), len(logs) - 1]
+    coarse = float(torch.trapezoid(integrand.value[fewer], logs[fewer]))
     return Divergence(
-        float(values.mean()),
-        (float(low), float(high)),
-        sigma,
+        total.value,
+        *total.interval,
         integrand,
-        *interval(resampled_means(per_image)),
-        grid_error=float((values.mean() - coarse).abs()),
-        beyond=float(integrand[0] + integrand[-1]) / 2,
+        grid_error=abs(total.value - coarse),
+        beyond=float(integrand.value[0] + integrand.value[-1]) / 2,
     )
 
 

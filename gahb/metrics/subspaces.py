@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -10,44 +9,33 @@ from torch import Tensor
 
 from gahb.checks import check_float, check_images
 from gahb.devices import in_double
-from gahb.metrics.curves import estimates, unit_noise
+from gahb.metrics.curves import Function, denoised, unit_noise
 from gahb.vectors import check_orthonormal
 
 __all__ = ["error_dimensions"]
 
 
 def error_dimensions(
-    f: Callable[[Tensor], Tensor],
+    f: Function,
     x: Tensor,
     bases: Tensor,
     sigma: float,
     seed: int = 0,
     batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Squared denoising error within and outside of a subspace, divided by sigma^2 (Figure 5).
+    """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
     A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
-    has dimensions, and nothing outside. The noise is that of :func:`gahb.psnr_curve`.
+    has dimensions, and nothing outside. Both errors, (n,), are in such dimensions.
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
-    x : Tensor
-        Clean images, (n, C, H, W), on the device of ``f``.
+    f, x, seed, batch_size
+        As for :func:`gahb.psnr_curve`, whose noise it is.
     bases : Tensor
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
     sigma : float
         Noise level.
-    seed : int
-        Fixes the noise.
-    batch_size : int, optional
-        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
-
-    Returns
-    -------
-    tuple of Tensor
-        Error within and outside of the subspace of each image, in dimensions, (n,) and (n,).
 
     Examples
     --------
@@ -58,7 +46,7 @@ def error_dimensions(
     """
     check_images("x", x)
     _check_bases(bases, x)
-    error = estimates(f, x, unit_noise(x, seed), sigma, batch_size) - x
+    error = denoised(f, x, unit_noise(x, seed), sigma, batch_size) - x
     error = in_double(error).cpu().flatten(1) / sigma
     vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)

@@ -150,7 +150,7 @@ def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[st
     """Output PSNR in dB on up to ``n`` uint8 training and test images each, at all noise levels."""
     f = Denoiser(network)
     curves = {
-        name: psnr_curve(f, among[:n].float() / 255, INPUT_PSNR).output_psnr.tolist()
+        name: psnr_curve(f, among[:n].float() / 255, INPUT_PSNR).value.tolist()
         for name, among in (("train", train), ("test", test))
     }
     rounded = {name: [round(value, 4) for value in curve] for name, curve in curves.items()}

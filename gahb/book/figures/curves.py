@@ -16,31 +16,30 @@ from torch import Tensor, tensor
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
 from gahb.checks import check_choice, check_number
-from gahb.metrics import Divergence, Estimate, Gap, LocalSlopes, PsnrCurve, psnr_from_sigma
+from gahb.metrics import Curve, Divergence, Estimate, psnr_from_sigma
 
 if TYPE_CHECKING:
     from gahb.training import History
 
-Curve = PsnrCurve | Gap | LocalSlopes | Divergence | Mapping[Any, Any]
+Drawn = Curve | Divergence | Mapping[Any, Any]
 
 ABSCISSAS = {"noise": "Input PSNR (dB)", "sigma": "Noise level σ", "N": "Training images N"}
 GAP_TICKS = [-30, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
 LINES = 15  # of equal error, or fewer
 
 
-def _points(curve: Curve) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+def _points(curve: Drawn) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Return abscissas, values, and their bounds: nothing else knows what a curve is made of."""
     if isinstance(curve, Mapping):
         x = sorted(curve)
         values = [curve[at] for at in x]
-        bounds = [v.interval if isinstance(v, Estimate) else (nan, nan) for v in values]
+        bounds = [(v.low, v.high) if isinstance(v, Estimate) else (nan, nan) for v in values]
         value = tensor([getattr(v, "value", v) for v in values], dtype=torch.float64)
         low, high = tensor(bounds, dtype=torch.float64).T
         return tensor(x), value, low, high
     if isinstance(curve, Divergence):
-        return curve.sigma, curve.integrand, curve.low, curve.high
-    value = curve.output_psnr if isinstance(curve, PsnrCurve) else curve.value
-    return curve.input_psnr, value, curve.low, curve.high
+        curve = curve.integrand
+    return curve.x, curve.value, curve.low, curve.high
 
 
 def curves_against(
@@ -120,7 +119,7 @@ def curves_against(
             ax.axvspan(*shade, color=look.GRAY, alpha=0.1, linewidth=0, zorder=0)
         if mark is not None:
             ax.axvline(mark.value, color=look.GRAY, linestyle=look.REFERENCE, zorder=1)
-            ax.axvspan(*mark.interval, color=look.GRAY, alpha=0.25, linewidth=0, zorder=1)
+            ax.axvspan(mark.low, mark.high, color=look.GRAY, alpha=0.25, linewidth=0, zorder=1)
         if legend:
             look.legend(ax, palette, line_styles, beside=legend == "beside")
     return ax
@@ -140,9 +139,9 @@ def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] |
 
 
 def psnr_curves(
-    curves: Mapping[Label, PsnrCurve],
+    curves: Mapping[Label, Curve],
     ax: Axes | None = None,
-    dashed: Mapping[Label, PsnrCurve] | None = None,
+    dashed: Mapping[Label, Curve] | None = None,
     *,
     identity: bool = True,
     legend: bool = True,
@@ -158,7 +157,7 @@ def psnr_curves(
     Examples
     --------
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> curve = PsnrCurve.of(levels, 18 + 0.5 * levels[:, None] + torch.rand(9, 20))
+    >>> curve = Curve.of(levels, 18 + 0.5 * levels[:, None] + torch.rand(9, 20))
     >>> ax = psnr_curves({10000: curve})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Output PSNR (dB)')
@@ -181,7 +180,7 @@ def psnr_curves(
     return ax
 
 
-def gaps(gaps: Mapping[Label, Gap], ax: Axes | None = None, *, legend: bool = True) -> Axes:
+def gaps(gaps: Mapping[Label, Curve], ax: Axes | None = None, *, legend: bool = True) -> Axes:
     """Draw train minus test PSNR against input PSNR, for each training set size or name.
 
     The scale is linear up to 1 dB and logarithmic beyond: both the tenths of a denoiser that
@@ -190,7 +189,7 @@ def gaps(gaps: Mapping[Label, Gap], ax: Axes | None = None, *, legend: bool = Tr
     Examples
     --------
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> ax = gaps({100: Gap(levels, 0.2 * levels, 0.1 * levels, 0.3 * levels)})
+    >>> ax = gaps({100: Curve.of(levels, levels[:, None] * torch.rand(20))})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Train − test PSNR (dB)')
     """
@@ -203,7 +202,7 @@ def gaps(gaps: Mapping[Label, Gap], ax: Axes | None = None, *, legend: bool = Tr
 
 
 def psnr_slopes(
-    curves: Mapping[Label, PsnrCurve],
+    curves: Mapping[Label, Curve],
     expected: Mapping[Label, float],
     over: tuple[float, float],
     ax: Axes | None = None,
@@ -216,21 +215,25 @@ def psnr_slopes(
     Examples
     --------
     >>> levels = torch.arange(0.0, 45.0, 5.0)
-    >>> curve = PsnrCurve.of(levels, 0.6 * levels[:, None] + torch.arange(18.0, 20.0))
+    >>> curve = Curve.of(levels, 0.6 * levels[:, None] + torch.arange(18.0, 20.0))
     >>> ax = psnr_slopes({"α = 2": curve}, {"α = 2": 2 / 3}, over=(5, 30))
     >>> ax.get_legend().get_texts()[0].get_text()
     'α = 2, slope 0.60 (0.67)'
     """
     _check_expected(curves, expected)
-    drawn: dict[Label, PsnrCurve] = {}
-    lines: dict[Label, PsnrCurve] = {}
+    drawn: dict[Label, Curve] = {}
+    lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
-        fit = curve.slope(*over)
-        label = f"{name}, slope {fit.value:.2f} ({expected[name]:.2f})"
-        ends = tensor(fit.over)
-        line = fit.through[1] + expected[name] * (ends - fit.through[0])
-        drawn[label], lines[label] = curve, PsnrCurve.of(ends, line[:, None])
+        label = f"{name}, slope {curve.slope(*over).value:.2f} ({expected[name]:.2f})"
+        drawn[label], lines[label] = curve, _line(curve, expected[name], over)
     return psnr_curves(drawn, ax, dashed=lines, dashed_label="expected slope")
+
+
+def _line(curve: Curve, slope: float, over: tuple[float, float]) -> Curve:
+    """Return a line of another slope through the middle of a fit, over the range of the fit."""
+    ends, inside = tensor(over, dtype=torch.float32), curve.between(*over)
+    line = inside.mean().value + slope * (ends - float(inside.x.mean()))
+    return Curve.of(ends, line[:, None])
 
 
 def curve_against_updates(

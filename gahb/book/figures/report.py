@@ -8,7 +8,7 @@ from gahb.book.figures.curves import gaps, psnr_curves
 from gahb.book.figures.images import image_grid, similarity_histograms
 from gahb.book.figures.look import Label, panels
 from gahb.checks import check_count
-from gahb.metrics import Gap, PsnrCurve
+from gahb.metrics import Curve
 from gahb.report import Report
 
 __all__ = ["report_curves", "report_images", "report_similarities"]
@@ -66,13 +66,13 @@ def report_similarities(report: Report) -> Axes:
 
 def report_curves(report: Report) -> list[Axes]:
     """Draw output PSNR on training and on test images, and the gaps (Figures 1 and 15)."""
-    on_train: dict[Label, PsnrCurve] = dict(zip("AB", report.on_train, strict=True))
-    on_test: dict[Label, PsnrCurve] = dict(zip("AB", report.on_test, strict=True))
-    by_name: dict[Label, Gap] = dict(zip("AB", report.gaps, strict=True))
+    on_train: dict[Label, Curve] = dict(zip("AB", report.on_train, strict=True))
+    on_test: dict[Label, Curve] = dict(zip("AB", report.on_test, strict=True))
+    by_name: dict[Label, Curve] = dict(zip("AB", report.gaps, strict=True))
     _, (left, right) = panels(2, share_y=False)
     psnr_curves(on_test, left, dashed=on_train, dashed_label="training images")
     left.set_title("Test images (solid)")
-    highest = max(float(curve.output_psnr.max()) for curve in report.on_train + report.on_test)
+    highest = max(float(curve.value.max()) for curve in report.on_train + report.on_test)
     left.set_ylim(top=min(highest, HIGHEST_DRAWN) + 1)
     gaps(by_name, right, legend=False)
     right.set_title("Gap")
