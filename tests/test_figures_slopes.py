@@ -86,6 +86,8 @@ def test_local_slopes_are_drawn_with_their_bands_beside_the_expected_ones() -> N
     texts = [text.get_text() for text in beside.get_legend().get_texts()]
     assert texts == ["α = 1", "α = 2", "expected", "pixels"]
     assert slopes_against_noise(slopes(), EXPECTED, legend=False).get_legend() is None
+    more = slopes_against_noise(slopes(), {**EXPECTED, "α = 3": 0.75}).lines
+    assert len(more) == len(ax.lines), "what is expected of others is not drawn"
 
 
 def test_the_range_of_the_fit_is_shaded() -> None:

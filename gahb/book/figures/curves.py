@@ -84,12 +84,7 @@ def curves_against(
     ('Training images N', 'Average gap (dB)')
     """
     check_choice("abscissa", abscissa, ABSCISSAS)
-    look.check_some("curves", curves)
-    if at is not None:
-        curves = {label: _by_abscissa(label, numbers, at) for label, numbers in curves.items()}
-    for label, curve in curves.items():
-        if isinstance(curve, Mapping):
-            look.check_some(f"curves[{label!r}]", curve)
+    curves = _checked(curves, at)
     if scale not in ("linear", "log"):
         check_number("scale", scale, low=1e-12)
     _check_expected(curves, expected)
@@ -107,9 +102,10 @@ def curves_against(
         else:
             look.log_axis(ax, counts=abscissa == "N")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
-        for label, y in (expected or {}).items():
+        if expected is not None:
             line_styles["expected"] = look.REFERENCE
-            ax.axhline(y, color=palette[label], linestyle=look.REFERENCE, linewidth=1, zorder=1)
+            for label, color in palette.items():
+                ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
         if not isinstance(scale, str):
             look.level_line(ax, 0)
         if level is not None:
@@ -125,11 +121,20 @@ def curves_against(
     return ax
 
 
-def _by_abscissa(label: Label, numbers: Any, at: Sequence[float]) -> dict[float, float]:
-    if len(numbers) != len(at):
-        given = f"{len(numbers)} numbers for {len(at)} abscissas"
-        raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
-    return {float(x): float(y) for x, y in zip(at, numbers, strict=True)}
+def _checked(curves: Mapping[Any, Any], at: Sequence[float] | None) -> dict[Label, Curve]:
+    """Return curves none of which is empty: those that are sequences, as numbers by abscissa."""
+    look.check_some("curves", curves)
+    checked = {}
+    for label, curve in curves.items():
+        if at is not None:
+            if len(curve) != len(at):
+                given = f"{len(curve)} numbers for {len(at)} abscissas"
+                raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
+            curve = dict(zip(map(float, at), map(float, curve), strict=True))
+        if isinstance(curve, Mapping):
+            look.check_some(f"curves[{label!r}]", curve)
+        checked[label] = curve
+    return checked
 
 
 def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] | None) -> None:
@@ -318,7 +323,7 @@ def rank_against_residual(
     r"""Draw what denoisers keep against what they leave: the terms of their error (equation 7).
 
     These are :math:`\operatorname{tr} \nabla f(y)` and :math:`\Vert y - f(y) \Vert^2 - \sigma^2 d`.
-    Gray lines join what has the same error, which is written on them.
+    Gray lines join what has the same error, :math:`2 \sigma^2` times the one plus the other.
 
     Parameters
     ----------
@@ -341,21 +346,15 @@ def rank_against_residual(
         for name, trace in traces.items():
             marker = "o" if len(trace) == 1 else ""
             ax.plot(trace, residuals[name], marker, color=palette[name], label=name, zorder=3)
-        _lines_of_equal_error(ax, sigma)
+        x, y = (np.linspace(*limits, 50) for limits in (ax.get_xlim(), ax.get_ylim()))
+        error = 2 * sigma**2 * x + y[:, None]
+        levels = MaxNLocator(LINES).tick_values(0, error.max())
+        thin: Any = {"colors": "0.75", "linewidths": 0.8, "linestyles": "solid", "zorder": 1}
+        ax.clabel(ax.contour(x, y, error, levels, **thin), fontsize=8, colors=look.GRAY)
+        ax.grid(False)
         look.label_axes(ax, "Trace of the Jacobian", r"$\Vert y - f(y) \Vert^2 - \sigma^2 d$")
         ax.legend()
     return ax
-
-
-def _lines_of_equal_error(ax: Axes, sigma: float) -> None:
-    """Draw lines 2 sigma^2 trace + residual = constant, with that error, across what is seen."""
-    trace, residual = (np.linspace(*limits, 50) for limits in (ax.get_xlim(), ax.get_ylim()))
-    error = 2 * sigma**2 * trace + residual[:, None]
-    levels = MaxNLocator(LINES).tick_values(0, error.max())
-    thin: Any = {"colors": "0.75", "linewidths": 0.8, "linestyles": "solid", "zorder": 1}
-    lines = ax.contour(trace, residual, error, levels, **thin)
-    ax.clabel(lines, fontsize=8, colors=look.GRAY)
-    ax.grid(False)
 
 
 def variance_and_bias(
