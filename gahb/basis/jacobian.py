@@ -65,7 +65,7 @@ class Jacobian:
         return push
 
     def _backwards(self) -> Function:
-        """Return it as the transpose of J^T, which takes more time per product."""
+        """Return the map as the transpose of J^T, which takes more time per product."""
         pull = vjp(lambda u: vjp(self.f, self.y)[1](u)[0], torch.zeros_like(self.y))[1]
         return lambda v: pull(v)[0]
 

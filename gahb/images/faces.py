@@ -43,7 +43,7 @@ SHA256 = "0c3b90b138cfc4e8a73310b9fd5ce2a8f1f3a542a037de277412307fcd28771f"
 
 
 class Layer(NamedTuple):
-    """One transposed convolution, its normalization folded in."""
+    """A transposed convolution, its normalization folded in."""
 
     kernels: Tensor
     bias: Tensor
@@ -58,20 +58,16 @@ def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Ten
     >>> draw_faces([7], size=16, subset="S1", seed=0).shape
     torch.Size([1, 1, 16, 16])
     """
-    layers = generator()
-    batches = [indices[start : start + BATCH] for start in range(0, len(indices), BATCH)]
-    return torch.cat([_draw_batch(layers, batch, size, subset, seed) for batch in batches])
-
-
-def _draw_batch(
-    layers: tuple[Layer, ...], indices: Sequence[int], size: int, subset: str, seed: int
-) -> Tensor:
-    latents = np.stack([stream(seed, subset, i).standard_normal(LATENT_SIZE) for i in indices])
-    colors = (generate(layers, torch.from_numpy(latents)) + 1) / 2
-    gray = torch.einsum("c,nchw->nhw", torch.tensor(GRAY, dtype=torch.float64), colors)
     average = averaging_matrix(SIDE, size)
-    levels = (255 * (average @ gray @ average.T)).round().clamp(0, 255)
-    return levels.to(torch.uint8).unsqueeze(1)
+    batches = []
+    for start in range(0, len(indices), BATCH):
+        random = [stream(seed, subset, i) for i in indices[start : start + BATCH]]
+        latents = np.stack([numbers.standard_normal(LATENT_SIZE) for numbers in random])
+        colors = (generate(generator(), torch.from_numpy(latents)) + 1) / 2
+        gray = torch.einsum("c,nchw->nhw", torch.tensor(GRAY, dtype=torch.float64), colors)
+        levels = (255 * (average @ gray @ average.T)).round().clamp(0, 255)
+        batches.append(levels.to(torch.uint8).unsqueeze(1))
+    return torch.cat(batches)
 
 
 def generate(layers: tuple[Layer, ...], latents: Tensor) -> Tensor:

@@ -31,19 +31,12 @@ SMALLEST, LARGEST = 8, 1024
 class Drawn:
     """A class without end: image i of a subset is drawn from random numbers of its own.
 
-    Parameters
-    ----------
-    draw : callable
-        ``draw(indices, size, subset, seed)`` gives uint8 images (len(indices), 1, size, size).
-    largest : int
-        Largest size that can be drawn, in pixels per side.
-    version : int
-        Raised whenever ``draw`` changes its images, so that cached ones are not mistaken for them.
+    ``draw(indices, size, subset, seed)`` gives uint8 images (len(indices), 1, size, size).
     """
 
     draw: Callable[[Sequence[int], int, str, int], Tensor]
-    largest: int = LARGEST
-    version: int = 1
+    largest: int = LARGEST  # size that can be drawn, in pixels per side
+    version: int = 1  # raised whenever ``draw`` changes its images: cached ones are others then
     takes_path: ClassVar[bool] = False
 
     def images(
@@ -60,19 +53,12 @@ class Drawn:
 class Stored:
     """A class of as many images as its user has.
 
-    Parameters
-    ----------
-    read : callable
-        ``read(path, n, size, subset, seed)`` gives uint8 images (n, 1, size, size).
-    largest : int
-        Largest size that can be asked for, in pixels per side.
-    places : tuple of str
-        Where a downloaded data set may be in the folder of data sets, best first.
+    ``read(path, n, size, subset, seed)`` gives uint8 images (n, 1, size, size).
     """
 
     read: Callable[[Path, int | None, int, str, int], Tensor]
-    largest: int = LARGEST
-    places: tuple[str, ...] = ()
+    largest: int = LARGEST  # size that can be asked for, in pixels per side
+    places: tuple[str, ...] = ()  # of a data set in the folder of data sets, best first
     takes_path: ClassVar[bool] = True
 
     def images(

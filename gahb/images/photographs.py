@@ -111,10 +111,8 @@ class Photographs:
             except UnreadableError as error:
                 unreadable.append(str(error).removeprefix("path: the image "))
                 if len(unreadable) > len(files) // READABLE:
-                    accepted = f"at most one unreadable image in {READABLE:,}"
-                    raise ValueError(
-                        f"path: {'; '.join(unreadable)}; accepted: {accepted}"
-                    ) from error
+                    given, accepted = "; ".join(unreadable), "at most one unreadable image in"
+                    raise ValueError(f"path: {given}; accepted: {accepted} {READABLE:,}") from error
                 continue
             images[len(numbers), 0] = torch.from_numpy(self._cut(file.name, picture, size))
             numbers.append(number)

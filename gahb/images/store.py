@@ -75,23 +75,16 @@ def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> 
     hidden = quiet() or n - have <= CHUNK
     with tqdm(total=n, initial=have, desc=key, unit="image", disable=hidden) as bar:
         while images is None or len(images) < n:
-            images = _grown(file, images, n, draw)
+            start = 0 if images is None else len(images)
+            drawn = draw(range(start, min(start + CHUNK, n)))
+            images = drawn if images is None else torch.cat([images, drawn])
+            others = read_images(file)
+            if others is not None and len(others) >= len(images):
+                images = others  # another process has come further
+            else:
+                write_images(file, images)
             bar.update(len(images) - bar.n)
     return images[:n]
-
-
-def _grown(
-    file: Path, images: Tensor | None, n: int, draw: Callable[[Sequence[int]], Tensor]
-) -> Tensor:
-    """Draw one more chunk and write the file, unless another process has come further."""
-    start = 0 if images is None else len(images)
-    drawn = draw(range(start, min(start + CHUNK, n)))
-    images = drawn if images is None else torch.cat([images, drawn])
-    others = read_images(file)
-    if others is not None and len(others) >= len(images):
-        return others
-    write_images(file, images)
-    return images
 
 
 def read_images(file: Path) -> Tensor | None:
