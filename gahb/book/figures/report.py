@@ -103,9 +103,7 @@ def report_curves(report: Report) -> list[Axes]:
     psnr_curves(
         on_test, left, dashed=on_train, dashed_label="training images", title="Test images (solid)"
     )
-    highest = max(
-        float(curve.value.max()) for curve in [*on_train.values(), *on_test.values()]
-    )
+    highest = max(float(curve.value.max()) for curve in [*on_train.values(), *on_test.values()])
     left.set_ylim(top=min(highest, HIGHEST_DRAWN) + 1)
     gaps({name: side.gap for name, side in sides.items()}, right, legend=False, title="Gap")
     return [left, right]
