@@ -12,7 +12,7 @@ from torch import Tensor
 from gahb.bandlets import OracleBandlets, wavelet_basis
 from gahb.bandlets.bases import bases, best_shrinkage
 from gahb.images.calpha import calpha_images
-from gahb.metrics import psnr_curve
+from gahb.metrics import psnr_curve, sigma_from_psnr
 from gahb.optimal import OracleBasis
 
 SIDE = 16
@@ -111,7 +111,7 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     x, levels = clean(40, side=32).float(), [10.0, 20.0, 30.0]
     f = OracleBandlets(x)
     curve = psnr_curve(f, x, levels, batch_size=len(x))
-    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in curve.sigma])
+    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in sigma_from_psnr(curve.x)])
     torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 

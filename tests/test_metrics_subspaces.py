@@ -55,12 +55,12 @@ def test_both_parts_sum_up_to_the_error(x: Tensor, bases: Tensor) -> None:
     torch.testing.assert_close(within + outside, energy, rtol=1e-6, atol=0)
 
 
-def test_a_denoiser_is_told_the_noise_level(x: Tensor, bases: Tensor) -> None:
-    class Told:
+def test_a_non_blind_denoiser_gets_the_noise_level(x: Tensor, bases: Tensor) -> None:
+    class NonBlind:
         def at(self, sigma: float):
             return lambda y: torch.full_like(y, sigma)
 
-    within, outside = error_dimensions(Told(), SIGMA * torch.ones_like(x), bases, SIGMA)
+    within, outside = error_dimensions(NonBlind(), SIGMA * torch.ones_like(x), bases, SIGMA)
     assert max(within.max(), outside.max()) < 1e-9
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from gahb.bandlets import wavelet_basis
 from gahb.images.calpha import calpha_images
-from gahb.metrics import psnr_curve
+from gahb.metrics import psnr_curve, sigma_from_psnr
 from gahb.optimal import OracleBasis
 
 SIDE = 8
@@ -98,7 +98,7 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     x, levels = clean(40), [10.0, 20.0, 30.0]
     f = OracleBasis(x.float(), BASES["wavelets"])
     curve = psnr_curve(f, x.float(), levels, batch_size=len(x))
-    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in curve.sigma])
+    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in sigma_from_psnr(curve.x)])
     torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 
