@@ -164,8 +164,8 @@ COMPARED = 1000
 
 
 def memorization_report(
-    model_a: Callable[[Tensor], Tensor],
-    model_b: Callable[[Tensor], Tensor],
+    model_a: Callable[..., Tensor],
+    model_b: Callable[..., Tensor],
     train_a: Tensor,
     train_b: Tensor,
     test: Tensor | None = None,
@@ -179,8 +179,8 @@ def memorization_report(
 
     Parameters
     ----------
-    model_a, model_b : BaseDenoiser or callable
-        Denoisers, such as :func:`gahb.wrap` makes of other networks.
+    model_a, model_b : callable
+        Denoisers f(y) or f(y, sigma), such as :func:`gahb.wrap` makes of other networks.
     train_a, train_b : Tensor
         What each was trained on, (N, C, H, W), in [0, 1] or uint8: as many images, none in common.
     test : Tensor, optional
@@ -216,7 +216,7 @@ def memorization_report(
     _check_sets(train_a, train_b, test)
     channels, height, width = train_a.shape[1:]
 
-    def side(f: Callable[[Tensor], Tensor], own: Tensor, other: Tensor) -> Side:
+    def side(f: Callable[..., Tensor], own: Tensor, other: Tensor) -> Side:
         drawn = sample(f, samples, (height, width), seed, channels=channels, **sampling).images
         unseen = other if test is None else test
         return Side(

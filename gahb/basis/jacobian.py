@@ -14,6 +14,7 @@ from torch.func import linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_count, check_images
+from gahb.denoiser import at
 from gahb.devices import images_at_a_time, in_batches
 
 __all__ = [
@@ -28,7 +29,7 @@ __all__ = [
 
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
-Function = Callable[[Tensor], Tensor]
+Function = Callable[..., Tensor]
 
 
 class Jacobian:
@@ -209,19 +210,27 @@ def check_differentiable(f: Function, y: Tensor) -> Tensor:
 # --- A bias-free denoiser as the linear map that it is at one image (equation 6) ---
 
 
-def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]) -> Tensor:
+def equivalent_filters(
+    f: Function,
+    y: Tensor,
+    pixels: Sequence[tuple[int, int]],
+    *,
+    sigma: float | Tensor | None = None,
+) -> Tensor:
     """Filters by which a denoiser computes pixels of its estimate: rows of its Jacobian [1]_.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y.
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images to estimates; one that is not blind is given as ``f.at(sigma)``.
+    f : callable
+        Denoiser f(y) or f(y, sigma).
     y : Tensor
         One noisy image, (1, C, H, W).
     pixels : sequence of (int, int)
         Rows and columns of n pixels, of the first channel where there are several.
+    sigma : float or Tensor, optional
+        Noise level, for denoisers that are not blind.
 
     Returns
     -------
@@ -238,7 +247,7 @@ def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]
     >>> equivalent_filters(lambda y: y.flip(3), torch.rand(1, 1, 1, 3), [(0, 2)]).flatten()
     tensor([1., 0., 0.])
     """
-    with jacobian_at(f, y) as jacobian:
+    with jacobian_at(at(f, sigma), y) as jacobian:
         height, width = y.shape[2:]
         if not len(pixels):
             raise ValueError("pixels: there are none; accepted: at least one (row, column)")
@@ -256,7 +265,7 @@ def check_pixel(pixel: Any, height: int, width: int) -> None:
         check_count("pixels", place, 0, size - 1)
 
 
-def linearity_error(f: Function, y: Tensor) -> float:
+def linearity_error(f: Function, y: Tensor, *, sigma: float | Tensor | None = None) -> float:
     """Relative error ||f(y) - J y|| / ||f(y)|| of equation 6: rounding alone without biases.
 
     Examples
@@ -266,7 +275,7 @@ def linearity_error(f: Function, y: Tensor) -> float:
     >>> linearity_error(lambda y: 2 * y + 2, torch.ones(1, 1, 4, 4))
     0.5
     """
-    with jacobian_at(f, y) as jacobian:
+    with jacobian_at(at(f, sigma), y) as jacobian:
         estimate = jacobian.value.flatten()
         shrunk = jacobian.times(jacobian.y.flatten(1))[0]
     return float((estimate - shrunk).norm() / estimate.norm())

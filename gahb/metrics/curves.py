@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
+from gahb.denoiser import at
 from gahb.devices import images_at_a_time, in_batches, in_double
 
 __all__ = [
@@ -146,19 +147,19 @@ def unit_noise(x: Tensor, seed: int) -> Tensor:
 
 @torch.no_grad()
 def estimates(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     x: Tensor,
     noise: Tensor,
     sigma: float,
     batch_size: int | None = None,
 ) -> Tensor:
-    """Estimates f(x + sigma noise) of images x, (n, C, H, W), by ``f.at(sigma)`` where it exists.
+    """Estimates f(x + sigma noise) of images x, (n, C, H, W), by f(y, sigma).
 
     They are made ``batch_size`` at a time, by default as many as the memory allows.
     """
     if batch_size is not None:
         check_count("batch_size", batch_size)
-    denoise = f.at(sigma) if hasattr(f, "at") else f
+    denoise = at(f, sigma)
 
     def estimated(items: slice) -> Tensor:
         clean = x[items]
@@ -262,7 +263,7 @@ class PsnrCurve:
 
 
 def psnr_curve(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     x: Tensor,
     input_psnr: Sequence[float] | Tensor,
     seed: int = 0,
@@ -276,8 +277,8 @@ def psnr_curve(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
+    f : callable
+        Denoiser, called as f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images in [0, 1], (n, C, H, W), on the device of ``f``.
     input_psnr : sequence of float

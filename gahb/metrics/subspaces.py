@@ -17,7 +17,7 @@ __all__ = ["error_dimensions"]
 
 
 def error_dimensions(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     x: Tensor,
     bases: Tensor,
     sigma: float,
@@ -31,8 +31,8 @@ def error_dimensions(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
+    f : callable
+        Denoiser, called as f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images, (n, C, H, W), on the device of ``f``.
     bases : Tensor

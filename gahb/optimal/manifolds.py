@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images
-from gahb.denoiser import NonBlindDenoiser
+from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.manifolds import (
     AMPLITUDE,
@@ -161,7 +161,7 @@ class Posterior(NamedTuple):
         return deviations.mT @ deviations
 
 
-class ManifoldDenoiser(NonBlindDenoiser):
+class ManifoldDenoiser(BaseDenoiser):
     """Posterior mean for images x = sum_k a_k D_k(g) of Gaussian amplitudes a and geometry g.
 
     Given the geometry, all is Gaussian: amplitudes and evidence p(y | g) are in closed form. The
@@ -174,9 +174,6 @@ class ManifoldDenoiser(NonBlindDenoiser):
     ----------
     size : int
         Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
     order : int, optional
         Nodes of the quadrature along each coordinate of the geometry.
     """
@@ -187,10 +184,8 @@ class ManifoldDenoiser(NonBlindDenoiser):
     prior: Tensor
     prior_deviation: float
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(sigma)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__()
         check_count("size", size, minimum=8)
         self.order = self.ORDER if order is None else order
         check_count("order", self.order)
@@ -204,30 +199,27 @@ class ManifoldDenoiser(NonBlindDenoiser):
         """Corners (q,) of the box of geometries in which those that gave ``y`` (d,) may be."""
         return self.low, self.high
 
-    def forward(self, y: Tensor) -> Tensor:
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Posterior mean f*(y) = E[x | y] of noisy images (n, 1, H, W), of the dtype of ``y``."""
-        means = torch.stack([posterior.mean() for posterior in self._posteriors(y)])
+        means = torch.stack([posterior.mean() for posterior in self._posteriors(y, sigma)])
         return means.to(y).view(y.shape)
 
-    def squared_error(self, y: Tensor) -> Tensor:
+    def squared_error(self, y: Tensor, sigma: Sigma) -> Tensor:
         """Expected error E[||x - f*(y)||^2 | y], the least there is, (n,) in float64.
 
         Its mean over noisy images is d times the optimal mean squared error, from far fewer of
         them than the errors themselves would take.
         """
-        return torch.stack([posterior.variance() for posterior in self._posteriors(y)])
+        return torch.stack([posterior.variance() for posterior in self._posteriors(y, sigma)])
 
-    def posterior_covariance(self, y: Tensor) -> Tensor:
+    def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
         """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64."""
-        return torch.stack([posterior.covariance() for posterior in self._posteriors(y)])
+        return torch.stack([posterior.covariance() for posterior in self._posteriors(y, sigma)])
 
-    def _posteriors(self, y: Tensor) -> list[Posterior]:
+    def _posteriors(self, y: Tensor, sigma: Sigma | None) -> list[Posterior]:
         check_images("y", y, size=(1, self.size, self.size), finite=False)
-        noise = self.noise_levels(len(y)).tolist()
-        return [
-            self._posterior(image, sigma)
-            for image, sigma in zip(in_double(y).flatten(1), noise, strict=True)
-        ]
+        levels = noise_levels(sigma, len(y)).tolist()
+        return list(map(self._posterior, in_double(y).flatten(1), levels))
 
     def _posterior(self, y: Tensor, sigma: float) -> Posterior:
         """The posterior of one image y (d,), its nodes where the mass is."""
@@ -277,9 +269,6 @@ class Disks(ManifoldDenoiser):
     ----------
     size : int
         Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
     order : int, optional
         Nodes of the quadrature along each of three coordinates.
 
@@ -287,17 +276,15 @@ class Disks(ManifoldDenoiser):
     --------
     >>> from gahb.images.manifolds import disk_images, disk_parameters
     >>> x = disk_images(disk_parameters([0]), size=16)
-    >>> f = Disks(size=16, sigma=0.01)
-    >>> bool((f(x) - x).norm() < 0.005)
+    >>> f = Disks(size=16)
+    >>> bool((f(x, sigma=0.01) - x).norm() < 0.005)
     True
     """
 
     ORDER = 16
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(size, sigma, order)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__(size, order)
         sides = torch.tensor([CENTER, CENTER, RADIUS], dtype=torch.float64)
         self.register_buffer("low", sides[:, 0])
         self.register_buffer("high", sides[:, 1])
@@ -330,22 +317,19 @@ class Ray(ManifoldDenoiser):
     ----------
     size : int
         Pixels a side of the images, from 8; beyond 64 the face is magnified.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
 
     Examples
     --------
     >>> from gahb.images.manifolds import ray_images, ray_parameters
     >>> x = ray_images(ray_parameters([0]), size=16)
-    >>> bool((Ray(size=16, sigma=0.01)(x) - x).norm() < 0.001)
+    >>> bool((Ray(size=16)(x, sigma=0.01) - x).norm() < 0.001)
     True
     """
 
     face: Tensor
 
-    def __init__(self, size: int, sigma: float | Tensor | None = None) -> None:
-        super().__init__(size, sigma, order=1)
+    def __init__(self, size: int) -> None:
+        super().__init__(size, order=1)
         self.register_buffer("face", ray_face(size).flatten()[None, None])
         self.register_buffer("prior", torch.tensor([BRIGHTNESS], dtype=torch.float64))
         self.prior_deviation = BRIGHTNESS_DEVIATION
@@ -372,9 +356,6 @@ class Sines(ManifoldDenoiser):
     ----------
     size : int
         Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
     order : int, optional
         Nodes of the quadrature over the phase.
 
@@ -382,18 +363,16 @@ class Sines(ManifoldDenoiser):
     --------
     >>> from gahb.images.manifolds import sine_images, sine_parameters
     >>> x = sine_images(sine_parameters([0]), size=16)
-    >>> f = Sines(size=16, sigma=0.01)
-    >>> bool((f(x) - x).norm() < 0.005)
+    >>> f = Sines(size=16)
+    >>> bool((f(x, sigma=0.01) - x).norm() < 0.005)
     True
     """
 
     ORDER = 32
     waves: Tensor
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(size, sigma, order)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__(size, order)
         self.register_buffer("waves", sine_waves(size).flatten(1))
         self.register_buffer("prior", torch.tensor([AMPLITUDE], dtype=torch.float64))
         self.prior_deviation = AMPLITUDE_DEVIATION

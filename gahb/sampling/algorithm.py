@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_choice, check_count, check_number
+from gahb.denoiser import at
 from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
@@ -276,7 +277,7 @@ PATIENCE = 3  # times the steps of an exact denoiser, before an image is given u
 
 @torch.no_grad()
 def sample(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     n: int,
     size: int | tuple[int, int],
     seed: int,
@@ -307,9 +308,9 @@ def sample(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images (m, C, H, W) to estimates of the clean ones. Where it has ``f.at``, that
-        gets the noise levels (m,) which the last step aimed at; a blind denoiser ignores them.
+    f : callable
+        Denoiser f(y) of noisy images (m, C, H, W), or f(y, sigma) for the noise levels (m,) which
+        the last step aimed at.
     n : int
         Number of images.
     size : int or tuple of int
@@ -387,7 +388,7 @@ def sample(
 
 
 def _ascent(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     which: Tensor,
     mean: Tensor,
     noise: Noise,
@@ -420,8 +421,8 @@ def _ascent(
         expected = steps.shrinkage(t + 1) * sigma
 
 
-def _estimate(f: Callable[[Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
-    estimate = (f.at(sigma) if hasattr(f, "at") else f)(x)
+def _estimate(f: Callable[..., Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    estimate = at(f, sigma)(x)
     if not isinstance(estimate, Tensor) or estimate.shape != x.shape:
         given = tuple(estimate.shape) if isinstance(estimate, Tensor) else type(estimate).__name__
         raise ValueError(f"f: gives {given} for images of shape {tuple(x.shape)}")

@@ -60,19 +60,20 @@ def density_1d(
     """
     y = _points(span, POINTS).view(-1, 1, 1, 1)
     _check_size(density, y)
-    line, noisy = y.flatten(), density.at(sigma)
+    line = y.flatten()
     fig, (left, middle, right) = panels(3, height=2.7, share_y=False)
     color = _color()
-    clean = density.at(CLEAN).log_density(y).exp()
+    clean = density.log_density(y, CLEAN).exp()
     with style():
         left.fill_between(line, clean, color="0.85", linewidth=0)
-        left.plot(line, noisy.log_density(y).exp(), color=color)
+        left.plot(line, density.log_density(y, sigma).exp(), color=color)
         left.set_ylim(0, 1.05 * float(clean.max()))
         middle.plot(line, density.score(y, sigma).flatten(), color=color)
         middle.axhline(0, color=GRAY, linestyle=":", zorder=1)
         middle.set_ylim(-steepest, steepest)
-        mean = noisy(y).flatten()
-        spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
+        mean = density(y, sigma).flatten()
+        variance = density.posterior_covariance(y, sigma).flatten().clamp(min=0)
+        spread = variance.sqrt().expand_as(mean)
         right.fill_between(
             line, mean - spread, mean + spread, color=color, alpha=BAND_OPACITY, linewidth=0
         )
@@ -111,18 +112,17 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     """
     map_of_points, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
     _check_size(density, map_of_points)
-    noisy = density.at(sigma)
-    tones = noisy.log_density(map_of_points).exp().view(TONES, TONES).numpy()
+    tones = density.log_density(map_of_points, sigma).exp().view(TONES, TONES).numpy()
     fig, (left, right) = panels(2, height=3.8)
     with style():
         side = _points(span, TONES).numpy()
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")
         start = arrows.flatten(1).numpy()
-        step = noisy(arrows).flatten(1).numpy() - start
+        step = density(arrows, sigma).flatten(1).numpy() - start
         left.quiver(*start.T, *step.T, color=_color(), angles="xy", scale_units="xy", scale=PARTS)
         across, up = density.draw(300).flatten(1).T.numpy()
         right.scatter(across, up, s=5, color="0.75", linewidths=0, zorder=1)
-        moved = noisy(mesh).view(MESH, MESH, 2).numpy()
+        moved = density(mesh, sigma).view(MESH, MESH, 2).numpy()
         lines = [*moved, *np.swapaxes(moved, 0, 1)]
         right.add_collection(LineCollection(lines, colors=[_color()], linewidths=0.7))
         label_axes(left, r"$y_1$", r"$y_2$", "Density and score")
@@ -162,4 +162,4 @@ def _square(span: tuple[float, float], count: int) -> Tensor:
 
 def _check_size(density: Density, y: Tensor) -> None:
     """The densities say themselves which images they accept: with noise level 1, at one of them."""
-    density.at(1.0).log_density(y[:1])
+    density.log_density(y[:1], 1.0)
