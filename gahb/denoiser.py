@@ -78,14 +78,14 @@ def noise_levels(
     """Return the noise level of each of n images, (n,) in float64, all of them in [low, high]."""
     if sigma is None:
         raise ValueError(NOT_GIVEN)
-    extremes = [sigma]
+    given: Any = sigma
     if isinstance(sigma, Tensor):
         if sigma.ndim > 1 or not sigma.is_floating_point() or not sigma.numel():
-            given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
-            raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (n,)")
-        extremes = [float(extreme) for extreme in sigma.aminmax()]
-    for extreme in extremes:
-        check_number("sigma", extreme, low, high)
+            shown = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+            raise ValueError(f"sigma: {shown} is not a number or a float tensor of shape (n,)")
+        given = sigma.tolist()  # of what tensor operations give, forward mode hides the values
+    for level in given if isinstance(given, list) else [given]:
+        check_number("sigma", level, low, high)
     levels = in_double(sigma)
     if levels.ndim and len(levels) != n:
         raise ValueError(f"sigma: {len(levels)} noise levels for {n} noisy images")

@@ -1,4 +1,7 @@
-"""Posterior means of densities in closed form, and the oracle that shrinks in a basis."""
+"""Posterior means of densities in closed form, and the oracle that shrinks in a basis.
+
+All is computed in float64; every result is differentiable in ``y``.
+"""
 
 from __future__ import annotations
 
@@ -23,24 +26,25 @@ SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from flo
 
 
 class Gaussian(BaseDenoiser):
-    """Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
+    r"""Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
 
-    With eigenvalues c_k and eigenvectors e_k of the covariance, the optimal denoiser of equation 8
-    is the Wiener filter [1]_,
+    With eigenvalues :math:`c_k` and eigenvectors :math:`e_k` of the covariance, the optimal
+    denoiser of equation 8 is the Wiener filter [1]_,
 
-        f*(y) = m + sum_k lambda_k <y - m, e_k> e_k,   lambda_k = c_k / (c_k + sigma^2):
+    .. math::
+
+        f^\star(y) = m + \sum_k \lambda_k \langle y - m, e_k \rangle e_k, \quad
+        \lambda_k = \frac{c_k}{c_k + \sigma^2}:
 
     its basis and its shrinkage factors are the same for every image. For any other density of
-    that mean and covariance it is the best affine denoiser. All is computed in float64, and every
-    result is differentiable in ``y``.
+    that mean and covariance it is the best affine denoiser.
 
     Parameters
     ----------
     mean : Tensor
         Mean image m, (C, H, W). A vector of length d is the image (1, 1, d).
     covariance : Tensor
-        Covariance C of the flattened images, (d, d), symmetric and without negative eigenvalues;
-        those of zero are accepted.
+        Covariance C of the flattened images, (d, d), symmetric, positive semi-definite.
 
     References
     ----------
@@ -74,13 +78,13 @@ class Gaussian(BaseDenoiser):
 
     @classmethod
     def of(cls, x: Tensor) -> Self:
-        """Gaussian with the mean and the covariance of images, the best affine denoiser of them.
+        """Return the Gaussian of the mean and the covariance of images: their best affine denoiser.
 
         Parameters
         ----------
         x : Tensor
-            Images in [0, 1], (n, C, H, W), or uint8 in 0 ... 255. Fewer of them than pixels leave
-            directions without variance, in which all is taken for noise.
+            Images in [0, 1] or uint8, (n, C, H, W). Fewer of them than pixels leave directions
+            without variance, in which all is taken for noise.
 
         Examples
         --------
@@ -95,48 +99,38 @@ class Gaussian(BaseDenoiser):
         return cls(mean.view(x.shape[1:]), vectors.T @ vectors / len(x))
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
+        """Return the posterior mean E[x | y] of noisy images (n, C, H, W), of their dtype."""
         coefficients, noise = self._observed(y, sigma)
         shrunk = coefficients * (self.variances / (self.variances + noise))
         return ((shrunk @ self.basis.T).view(y.shape) + self.mean).to(y)
 
     def log_density(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Log density log p_sigma(y) of noisy images (n, C, H, W), which is N(m, C + sigma^2 Id).
-
-        Returns
-        -------
-        Tensor
-            (n,) in float64, in nats.
-        """
+        """Return log p_sigma(y), that of N(m, C + sigma^2 Id), of noisy images, (n,) in nats."""
         coefficients, noise = self._observed(y, sigma)
         variances = self.variances + noise
         terms = coefficients.square() / variances + (2 * math.pi * variances).log()
         return -terms.sum(1) / 2
 
     def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
-
-        It is diagonal in the eigenvectors of C, with entries c_k sigma^2 / (c_k + sigma^2), and
-        the same wherever y is.
-        """
+        """Return Cov[x | y], (n, d, d): c_k sigma^2 / (c_k + sigma^2) along each e_k."""
         _, noise = self._observed(y, sigma)
         remaining = self.variances * noise / (self.variances + noise)
         return (self.basis * remaining[:, None]) @ self.basis.T
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
-        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
         return self.drawn_from(random_numbers(seed), n)
 
     def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
-        """Clean images by a stream of random numbers, (n, C, H, W)."""
+        """Return clean images by a stream of random numbers, (n, C, H, W)."""
         white = torch.from_numpy(stream.standard_normal((n, len(self.variances))))
         colored = (white.to(self.basis) * self.variances.sqrt()) @ self.basis.T
         return colored.view(n, *self.mean.shape) + self.mean
 
     def _observed(self, y: Tensor, sigma: Sigma | None) -> tuple[Tensor, Tensor]:
-        """Coefficients of y - m in the basis, (n, d), and variances of the noise, (n, 1)."""
+        """Return the coefficients of y - m, (n, d), and the variances of the noise, (n, 1)."""
         check_images("y", y, size=self.mean.shape, finite=False)
         noisy = in_double(y)
         noise = noise_levels(sigma, len(y)).to(noisy)[:, None] ** 2
@@ -164,19 +158,18 @@ def _check_covariance(covariance: Any, d: int) -> None:
         )
 
 
-# --- The posterior mean for a mixture of Gaussians ---
-
-
 class GaussianMixture(BaseDenoiser):
-    """Exact posterior mean for images x from one of several Gaussians, chosen by chance.
+    r"""Exact posterior mean for images x from one of several Gaussians, chosen by chance.
 
-    With weights w_j, means m_j and covariances C_j, the optimal denoiser of equation 8 is that of
-    each Gaussian, weighed with the posterior probability that x came from it,
+    With weights :math:`w_j`, means :math:`m_j` and covariances :math:`C_j`, the optimal denoiser of
+    equation 8 is that of each Gaussian, by the posterior probability that x came from it,
 
-        f*(y) = sum_j p(j | y) f*_j(y),   p(j | y) ∝ w_j N(y; m_j, C_j + sigma^2 Id).
+    .. math::
 
-    With covariances of zero it is :class:`EmpiricalBayes`. All is computed in float64, and every
-    result is differentiable in ``y``.
+        f^\star(y) = \sum_j p(j \mid y) f^\star_j(y), \quad
+        p(j \mid y) \propto w_j \, \mathcal N(y; m_j, C_j + \sigma^2 \mathrm{Id}).
+
+    With covariances of zero it is :class:`EmpiricalBayes`.
 
     Parameters
     ----------
@@ -211,29 +204,25 @@ class GaussianMixture(BaseDenoiser):
         )
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
+        """Return the posterior mean E[x | y] of noisy images (n, C, H, W), of their dtype."""
         means, weights = self._posteriors(y, noise_levels(sigma, len(y)))
         return torch.einsum("nj,nj...->n...", weights, means).to(y)
 
     def log_density(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Log density log p_sigma(y) of noisy images (n, C, H, W): (n,) in float64, in nats."""
+        """Return log p_sigma(y) of noisy images, (n,) in nats."""
         return self._log_joint(y, sigma).logsumexp(1)
 
     def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
-
-        What is unknown within each Gaussian, and how far their posterior means lie apart.
-        """
+        """Return Cov[x | y], (n, d, d): that within each Gaussian, and that of their means."""
         means, weights = self._posteriors(y, sigma)
         mean = torch.einsum("nj,nj...->n...", weights, means)
         apart = (means - mean[:, None]).flatten(2)
         within = torch.stack([g.posterior_covariance(y, sigma) for g in self._each()], dim=1)
-        return torch.einsum(
-            "nj,njab->nab", weights, within + apart[..., None] * apart[..., None, :]
-        )
+        covariances = within + apart[..., None] * apart[..., None, :]
+        return torch.einsum("nj,njab->nab", weights, covariances)
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
-        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
         stream = random_numbers(seed)
@@ -246,12 +235,12 @@ class GaussianMixture(BaseDenoiser):
         return cast(list[Gaussian], list(self.gaussians))
 
     def _log_joint(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Log of w_j N(y; m_j, C_j + sigma^2 Id), (n, k)."""
+        """Return log(w_j N(y; m_j, C_j + sigma^2 Id)), (n, k)."""
         densities = [gaussian.log_density(y, sigma) for gaussian in self._each()]
         return self.log_prior + torch.stack(densities, dim=1)
 
     def _posteriors(self, y: Tensor, sigma: Sigma) -> tuple[Tensor, Tensor]:
-        """Posterior means within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
+        """Return the posterior mean within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
         noisy = in_double(y)
         means = [gaussian(noisy, sigma) for gaussian in self._each()]
         return torch.stack(means, dim=1), self._log_joint(noisy, sigma).softmax(1)
@@ -266,19 +255,19 @@ def _check_weights(weights: Any, k: int) -> None:
         raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 
 
-# --- The posterior mean for a finite training set: the denoiser that memorizes it ---
-
-
 class EmpiricalBayes(BaseDenoiser):
-    """Exact minimizer of the denoising error for a finite training set: perfect memorization.
+    r"""Exact minimizer of the denoising error for a finite training set: perfect memorization.
 
-    When the images x_1 ... x_n are all that can occur, each with probability 1 / n, the optimal
-    denoiser of equation 8 is their average under the posterior of which one was observed,
+    When the images :math:`x_1 \ldots x_n` are all that can occur, each with probability 1 / n, the
+    optimal denoiser of equation 8 is their average under the posterior of which one was observed,
 
-        f*(y) = E[x | y] = sum_i p(x_i | y) x_i,   p(x_i | y) ∝ exp(-||y - x_i||^2 / (2 sigma^2)),
+    .. math::
+
+        f^\star(y) = \sum_i p(x_i \mid y) \, x_i, \quad
+        p(x_i \mid y) \propto \exp \left( - \lVert y - x_i \rVert^2 / 2 \sigma^2 \right),
 
     and its Jacobian is the posterior covariance divided by sigma^2 (equation 9). A network that
-    only minimized its training error would end here. Every result is differentiable in ``y``.
+    only minimized its training error would end here.
 
     Parameters
     ----------
@@ -307,7 +296,7 @@ class EmpiricalBayes(BaseDenoiser):
         self.block = block
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
+        """Return the posterior mean E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
 
         A running average over blocks keeps the memory at (m + block) images in float64; when
         gradients are recorded, autograd keeps all n of them.
@@ -322,12 +311,12 @@ class EmpiricalBayes(BaseDenoiser):
         return mean.to(y).reshape(y.shape)
 
     def log_weights(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Log posterior probabilities log p(x_i | y), (m, n) in float64."""
+        """Return the log posterior probabilities log p(x_i | y), (m, n)."""
         logits = [logits for _, logits in self._blocks(y, sigma)]
         return torch.cat(logits, dim=1).log_softmax(1)
 
     def _blocks(self, y: Tensor, sigma: Sigma | None) -> Iterator[tuple[Tensor, Tensor]]:
-        """Flattened training images and their unnormalized log posteriors, block by block.
+        """Yield flattened training images and their unnormalized log posteriors by blocks.
 
         The term -||y||^2 / (2 sigma^2) is common to all images and left out. What remains reaches
         10^8 at small noise while differences of order 1 decide, hence float64.
@@ -352,17 +341,8 @@ def _check_training_images(x: Tensor) -> None:
         check_number("x", float(extreme), low=0, high=1)
 
 
-# --- The oracle ---
-
-
 class Oracle(BaseDenoiser):
-    """Denoiser of noisy versions of images that it knows; subclasses say how it shrinks them.
-
-    Parameters
-    ----------
-    x : Tensor
-        Clean images, (n, C, H, W).
-    """
+    """Denoiser of noisy versions of images x, (n, C, H, W); subclasses say how it shrinks them."""
 
     images: Tensor
 
@@ -372,7 +352,7 @@ class Oracle(BaseDenoiser):
         self.register_buffer("images", x)
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
-        """Estimate of the clean images from noisy versions of them, (n, C, H, W)."""
+        """Return the estimate of the clean images from noisy versions of them, (n, C, H, W)."""
         check_images("y", y, finite=False)
         if y.shape != self.images.shape:
             accepted = f"{tuple(self.images.shape)}, noisy versions of x"
@@ -380,16 +360,19 @@ class Oracle(BaseDenoiser):
         return self._estimate(in_double(y), sigma).to(y)
 
     def _estimate(self, y: Tensor, sigma: Sigma | None) -> Tensor:
-        """The same for y in float64, in float64."""
+        """Return the same for y in float64, in float64."""
         raise NotImplementedError
 
 
 class OracleBasis(Oracle):
-    """Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
+    r"""Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
 
     From noisy versions of the very images x, it estimates
 
-        f(y) = sum_k lambda_k <y, e_k> e_k,   lambda_k = <x, e_k>^2 / (<x, e_k>^2 + sigma^2):
+    .. math::
+
+        f(y) = \sum_k \lambda_k \langle y, e_k \rangle e_k, \quad
+        \lambda_k = \frac{\langle x, e_k \rangle^2}{\langle x, e_k \rangle^2 + \sigma^2}:
 
     no factors that do not depend on the noise have a smaller expected error (equations 11 and 12).
     Since x is not known, no denoiser can do this; it bounds what the basis is good for.
@@ -409,7 +392,6 @@ class OracleBasis(Oracle):
 
     Examples
     --------
-    >>> import torch
     >>> x = torch.tensor([3.0, 0.0]).view(1, 1, 1, 2)
     >>> f = OracleBasis(x, basis=torch.eye(2).view(2, 1, 1, 2))
     >>> f(torch.ones(1, 1, 1, 2), sigma=1.0)
@@ -427,11 +409,11 @@ class OracleBasis(Oracle):
         self.register_buffer("energies", self._coefficients(x).square())
 
     def shrinkage(self, sigma: Sigma | None) -> Tensor:
-        """Shrinkage factors lambda_k(x) of each image, (n, k) in float64."""
+        """Return the shrinkage factors lambda_k(x) of each image, (n, k)."""
         return self.energies / (self.energies + self._noise(sigma))
 
     def expected_mse(self, sigma: Sigma) -> Tensor:
-        """Squared error that the noise causes on average, a mean over pixels, (n,) in float64.
+        """Return the expected squared error, a mean over pixels, (n,).
 
         It is sigma^2 sum_k lambda_k(x) (equation 12), and the energy outside of the basis.
         """
@@ -445,11 +427,11 @@ class OracleBasis(Oracle):
         return (shrunk.unsqueeze(-2) @ self.basis).view(y.shape)
 
     def _noise(self, sigma: Sigma | None) -> Tensor:
-        """Variance of the noise of each image, (n, 1)."""
+        """Return the variance of the noise of each image, (n, 1)."""
         return noise_levels(sigma, len(self.images)).to(self.energies)[:, None] ** 2
 
     def _coefficients(self, y: Tensor) -> Tensor:
-        """Inner products <y, e_k>, (n, k) in float64."""
+        """Return the inner products <y, e_k>, (n, k)."""
         return (self.basis @ in_double(y).flatten(1).unsqueeze(-1)).squeeze(-1)
 
 

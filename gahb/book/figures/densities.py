@@ -60,13 +60,13 @@ def density_1d(
     """
     y = _points(span, POINTS).view(-1, 1, 1, 1)
     _check_size(density, y)
-    line = y.flatten()
+    line, tones = y.flatten(), density.log_density(y, sigma).exp()
     fig, (left, middle, right) = panels(3, height=2.7, share_y=False)
     color = _color()
     clean = density.log_density(y, CLEAN).exp()
     with style():
         left.fill_between(line, clean, color="0.85", linewidth=0)
-        left.plot(line, density.log_density(y, sigma).exp(), color=color)
+        left.plot(line, tones, color=color)
         left.set_ylim(0, 1.05 * float(clean.max()))
         middle.plot(line, density.score(y, sigma).flatten(), color=color)
         middle.axhline(0, color=GRAY, linestyle=":", zorder=1)
