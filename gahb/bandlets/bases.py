@@ -61,14 +61,7 @@ def scales_of_images(argument: str, x: Tensor) -> int:
 def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]]:
     """Return the wavelet coefficients of images, (..., H, W).
 
-    Parameters
-    ----------
-    x : Tensor
-        Images whose sides can be halved ``scales`` times.
-    wavelet : str
-        Orthogonal wavelet, a name of PyWavelets.
-    scales : int
-        Number of scales.
+    Their sides can be halved ``scales`` times; the wavelet is an orthogonal one of PyWavelets.
 
     Returns
     -------
@@ -273,14 +266,8 @@ def best_shrinkage(
     Of all these bases, it is in this one that the factors of equation 12 have the smallest
     expected error, which is returned as well: a sum over coefficients, (n,).
 
-    Parameters
-    ----------
-    noisy, clean : Tensor
-        Subbands with and without noise, (n, h, w).
-    sigma : Tensor
-        Standard deviation of the noise of each, positive, (n,).
-    directions, squares
-        As for :func:`best_approximation`; without directions there is only one basis.
+    The noise of each has the standard deviation ``sigma``, (n,); ``directions`` and ``squares`` are
+    as for :func:`best_approximation`. Without directions there is only one basis.
 
     Examples
     --------

@@ -70,7 +70,7 @@ class Wavelets(BaseDenoiser):
         self.constant, self.wavelet, self.shifts = constant, wavelet, shifts
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
-        """Estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
+        """Return the estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
         threshold = self.constant * noise_levels(sigma, len(y)).to(y)
         return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
@@ -81,7 +81,7 @@ class Wavelets(BaseDenoiser):
         return synthesis(approximation, kept, self.wavelet)
 
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
-        """Subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
+        """Return subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
         return subbands * (subbands.abs() > threshold.view(-1, 1, 1, 1, 1))
 
 
@@ -89,12 +89,12 @@ class Bandlets(Wavelets):
     """Hard thresholding in the bandlet basis that fits each noisy image best [1]_, [2]_.
 
     The wavelet coefficients are cut into squares. In each square those that lie along a direction
-    are put together by a further orthogonal transform, where that makes fewer of them large (see
-    ``gahb.bandlets.bases``). Squares and directions are chosen from y, its noise included.
+    are put together by a further orthogonal transform, where that makes fewer of them large.
+    Squares and directions are chosen from y, its noise included.
 
-    For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper). The
-    bandlets here are the simplest ones: directions are straight within a square, and the further
-    transform is Haar's. Squares at the borders are cut where they do not fit.
+    For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper).
+    These are the simplest ones: directions are straight within a square, and the transform is
+    Haar's. Squares at the borders are cut where they do not fit.
 
     Parameters
     ----------
@@ -140,7 +140,7 @@ class Bandlets(Wavelets):
 
 
 def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor:
-    """Average of f over shifts of y, each estimate shifted back."""
+    """Return the average of f over shifts of y, each estimate shifted back."""
     total = torch.zeros_like(y)
     for down in range(shifts):
         for across in range(shifts):
@@ -149,16 +149,12 @@ def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor
     return total / shifts**2
 
 
-# --- The oracle in bandlets ---
-
-
 class OracleBandlets(Oracle):
     """Shrinkage by the best factors in the bandlet basis that is best for each clean image.
 
     As in :class:`gahb.optimal.OracleBasis`, the factors are those of equation 12. Squares and
-    directions are chosen as by :class:`Bandlets` [1]_, but from x instead of y, and so that the
-    expected error is smallest. They depend on sigma. Wavelets are among the bases to choose from,
-    so that the error is at most that of the oracle in wavelets.
+    directions are chosen as by :class:`Bandlets`, but from x and sigma, so that the expected error
+    is smallest. It is at most that of the oracle in wavelets, which are among the bases.
 
     Parameters
     ----------
@@ -168,11 +164,6 @@ class OracleBandlets(Oracle):
         As for :class:`Bandlets`.
     directions : int
         Number of angles in [0, pi); 0 for the oracle in wavelets.
-
-    References
-    ----------
-    .. [1] C. Dossal, E. Le Pennec, S. Mallat. Bandlet image estimation with model selection.
-       Signal Processing 91, 2011.
 
     Examples
     --------
@@ -199,17 +190,14 @@ class OracleBandlets(Oracle):
         self.wavelet, self.directions, self.squares = wavelet, directions, squares
 
     def expected_mse(self, sigma: Sigma) -> Tensor:
-        """Squared error that the noise causes on average, a mean over pixels, (n,) in float64.
-
-        It is sigma^2 sum_k lambda_k(x) (equation 12) in the basis of each image.
-        """
+        """Return the expected squared error (equation 12), a mean over pixels, (n,)."""
         return self._shrunk(in_double(self.images), sigma)[1] / self.images[0].numel()
 
     def _estimate(self, y: Tensor, sigma: Sigma | None) -> Tensor:
         return self._shrunk(y, sigma)[0]
 
     def _shrunk(self, y: Tensor, sigma: Sigma | None) -> tuple[Tensor, Tensor]:
-        """Estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
+        """Return estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
         pair = torch.stack([in_double(self.images).to(y), y])
         approximation, details = analysis(pair, self.wavelet, self.scales)
         # In the coarsest scale there is nothing to choose, here as in Bandlets.
@@ -221,7 +209,7 @@ class OracleBandlets(Oracle):
     def _subbands(
         self, pair: Tensor, sigma: Sigma | None, directions: int
     ) -> tuple[Tensor, Tensor]:
-        """The same for the clean and the noisy subbands of one scale, (2, n, ..., h, w)."""
+        """Return the same for the clean and noisy subbands of one scale, (2, n, ..., h, w)."""
         clean, noisy = pair.flatten(1, -3)
         n = pair.shape[1]
         levels = noise_levels(sigma, n).to(pair).repeat_interleave(len(clean) // n)
