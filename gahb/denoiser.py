@@ -1,9 +1,15 @@
-"""Denoisers: maps from a noisy image y = x + z to an estimate of the clean image x."""
+"""Denoisers: maps from a noisy image y = x + z to an estimate of the clean image x.
+
+All are called as ``f(y, sigma)``, as those of k-diffusion, EDM and deepinv are; blind ones ignore
+``sigma`` and can be called as ``f(y)``. Gray levels lie in [0, 1], and ``sigma`` is the standard
+deviation of the noise on that scale: one for all images, or a tensor (n,) of one for each.
+"""
 
 from __future__ import annotations
 
-import copy
-from typing import Self
+import inspect
+from collections.abc import Callable
+from typing import Any, Self
 
 import torch
 from torch import Tensor, nn
@@ -12,75 +18,116 @@ from gahb.checks import check_images, check_number
 from gahb.devices import device_of, in_double
 from gahb.images.shuffled import shuffle, unshuffle
 
-__all__ = ["BaseDenoiser", "Denoiser", "NonBlindDenoiser", "Unshuffled"]
+__all__ = ["BaseDenoiser", "Denoiser", "FixedSigma", "Sigma", "Unshuffled", "at", "noise_levels"]
+
+
+Sigma = float | Tensor
+"""Standard deviation of the noise: of all images, or (n,) of each."""
+NOT_GIVEN = "sigma: not given; accepted: f(y, sigma), as f is not blind"
+SMALLEST = torch.finfo(torch.float32).tiny
+
+
+def at(f: Callable[..., Tensor], sigma: Sigma | None) -> Callable[..., Tensor]:
+    """Return the denoiser of one argument y -> f(y, sigma), such as a Jacobian is taken of.
+
+    Parameters
+    ----------
+    f : callable
+        A denoiser of this package; or of another, such as a module of k-diffusion, EDM or deepinv,
+        whose second argument is called ``sigma`` and which gets it as a tensor (n,) of the dtype
+        and on the device of y. One without such an argument is blind, and returned as it is.
+    sigma : float or Tensor or None
+        Noise level, one for all images or one for each, (n,). None is for blind denoisers only.
+
+    Examples
+    --------
+    >>> def field(x, sigma):
+    ...     return x / (1 + sigma**2).view(-1, 1, 1, 1)
+    >>> at(field, 2.0)(torch.ones(1, 1, 1, 1))
+    tensor([[[[0.2000]]]])
+    """
+    parameter = _sigma_parameter(f)
+    if parameter is None:
+        return f
+    if sigma is not None:
+        return FixedSigma(f, sigma)
+    if parameter.default is parameter.empty:
+        raise ValueError(NOT_GIVEN)
+    return f
+
+
+def _sigma_parameter(f: Callable[..., Any]) -> inspect.Parameter | None:
+    """Return the parameter by which ``f`` takes the noise level, or None where it is blind."""
+    try:
+        signature = inspect.signature(f.forward if isinstance(f, nn.Module) else f)
+    except (TypeError, ValueError):  # of functions that are not written in Python
+        return None
+    second = list(signature.parameters.values())[1:2]
+    for parameter in second:
+        if parameter.name == "sigma":
+            return parameter
+        positional = parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        if positional and parameter.default is parameter.empty:
+            raise ValueError(f"f: takes {signature}; accepted: (y) or (y, sigma), or see gahb.wrap")
+    return None
+
+
+def noise_levels(
+    sigma: Sigma | None, n: int, low: float = SMALLEST, high: float = torch.inf
+) -> Tensor:
+    """Return the noise level of each of n images, (n,) in float64, all of them in [low, high]."""
+    if sigma is None:
+        raise ValueError(NOT_GIVEN)
+    given: Any = sigma
+    if isinstance(sigma, Tensor):
+        if sigma.ndim > 1 or not sigma.is_floating_point() or not sigma.numel():
+            shown = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
+            raise ValueError(f"sigma: {shown} is not a number or a float tensor of shape (n,)")
+        given = sigma.tolist()  # of what tensor operations give, forward mode hides the values
+    for level in given if isinstance(given, list) else [given]:
+        check_number("sigma", level, low, high)
+    levels = in_double(sigma)
+    if levels.ndim and len(levels) != n:
+        raise ValueError(f"sigma: {len(levels)} noise levels for {n} noisy images")
+    return levels.expand(n)
 
 
 class BaseDenoiser(nn.Module):
     """A map f from noisy images to estimates of the clean ones, and the score that it implies.
 
-    Subclasses define ``forward(y)``. Blind denoisers ignore the noise level; others, such as the
-    exact posterior means, override ``at`` to give the denoiser for one noise level.
+    Subclasses define ``forward(y, sigma=None)``; blind ones may define ``forward(y)``.
     """
 
-    def residual(self, y: Tensor) -> Tensor:
-        """Estimated noise y - f(y), of the shape of ``y``."""
-        estimate: Tensor = self(y)
+    def residual(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimated noise y - f(y), of the shape of ``y``."""
+        estimate: Tensor = at(self, sigma)(y)
         return y - estimate
 
     def score(self, y: Tensor, sigma: float) -> Tensor:
-        """Estimate of the score of the noisy density, (f(y) - y) / sigma^2 (equation 3).
+        """Return the score of the noisy density, (f(y) - y) / sigma^2 (equation 3)."""
+        check_number("sigma", sigma, SMALLEST)
+        return -self.residual(y, sigma) / sigma**2
 
-        Parameters
-        ----------
-        y : Tensor
-            Noisy images, (n, C, H, W).
-        sigma : float
-            Standard deviation of the noise, on the scale where images lie in [0, 1].
-        """
-        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
-        return -self.at(sigma).residual(y) / sigma**2
-
-    def at(self, sigma: float | Tensor) -> BaseDenoiser:
-        """Denoiser for noise of standard deviation ``sigma``: a blind denoiser gives itself.
-
-        A tensor (n,) gives each of n images its own.
-        """
-        return self
+    def at(self, sigma: Sigma) -> BaseDenoiser:
+        """Return the denoiser y -> f(y, sigma), as the function :func:`at` does."""
+        return FixedSigma(self, sigma)
 
 
-class NonBlindDenoiser(BaseDenoiser):
-    """Denoiser that has to be told the noise level; subclasses define ``forward(y)``.
+class FixedSigma(BaseDenoiser):
+    """The denoiser y -> f(y, sigma), as blind as a denoiser that knows one noise level can be."""
 
-    Parameters
-    ----------
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
-    """
-
-    def __init__(self, sigma: float | Tensor | None = None) -> None:
+    def __init__(self, f: Callable[..., Tensor], sigma: Sigma) -> None:
         super().__init__()
-        if sigma is not None:
-            _check_sigma(sigma)
-        self.sigma = sigma
+        self.f, self.sigma = f, sigma
+        self.training = getattr(f, "training", False)
+        noise_levels(sigma, sigma.numel() if isinstance(sigma, Tensor) else 1)
 
-    def at(self, sigma: float | Tensor) -> Self:
-        """Denoiser for noise of standard deviation ``sigma``, sharing all else.
-
-        A tensor (n,) gives each of n noisy images a noise level of its own.
-        """
-        _check_sigma(sigma)
-        denoiser = copy.copy(self)
-        denoiser.sigma = sigma
-        return denoiser
-
-    def noise_levels(self, n: int) -> Tensor:
-        """Noise level of each of ``n`` noisy images, (n,) in float64."""
-        if self.sigma is None:
-            raise ValueError("sigma: not given; accepted: f.at(sigma)(y), as f is not blind")
-        if isinstance(self.sigma, Tensor) and len(self.sigma) != n:
-            raise ValueError(f"sigma: {len(self.sigma)} noise levels for {n} noisy images")
-        return in_double(self.sigma).expand(n)
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate f(y, sigma) for the noise level that is fixed, (n, C, H, W)."""
+        ours = isinstance(self.f, BaseDenoiser)
+        levels = self.sigma if ours else noise_levels(self.sigma, len(y)).to(y)
+        estimate: Tensor = self.f(y, levels)
+        return estimate
 
 
 class Denoiser(BaseDenoiser):
@@ -111,38 +158,24 @@ class Denoiser(BaseDenoiser):
         self.network = network
         self.eval()
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Estimate of the clean images, f(y) = y - network(y), (n, C, H, W)."""
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate f(y) = y - network(y) of the clean images, (n, C, H, W)."""
         return y - self.residual(y)
 
-    def residual(self, y: Tensor) -> Tensor:
-        """Estimated noise network(y), (n, C, H, W)."""
+    def residual(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimated noise network(y), (n, C, H, W)."""
         check_images("y", y, finite=False)
         home = device_of(self, otherwise=y.device)
         estimate: Tensor = self.network(y.to(home))
         return estimate.to(y.device)
 
     def train(self, mode: bool = True) -> Self:
-        """Keep a denoiser in evaluation mode: only a bare network is trained."""
+        """Stay in evaluation mode: only a bare network is trained."""
         return super().train(False)
 
 
-def _check_sigma(sigma: float | Tensor) -> None:
-    if not isinstance(sigma, Tensor):
-        check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
-        return
-    if sigma.ndim != 1 or not sigma.is_floating_point() or not len(sigma):
-        given = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
-        raise ValueError(f"sigma: {given} is not a number or a float tensor of shape (n,)")
-    for extreme in sigma.aminmax():
-        _check_sigma(float(extreme))
-
-
-# --- A denoiser of shuffled images, as one of images whose pixels are in their own order ---
-
-
 class Unshuffled(BaseDenoiser):
-    """Shuffle the pixels, denoise, and put them back into their own order (Figure 21).
+    """Denoiser that shuffles the pixels, denoises, and puts them back in order (Figure 21).
 
     Shuffling turns white noise into white noise, so that this has the error that ``denoiser`` has
     on shuffled images, and where one of the two is optimal, so is the other. Its adaptive basis is
@@ -150,26 +183,22 @@ class Unshuffled(BaseDenoiser):
 
     Parameters
     ----------
-    denoiser : BaseDenoiser
+    denoiser : callable
         Denoiser of images such as the class ``shuffled-faces``.
 
     Examples
     --------
-    >>> import gahb, torch
+    >>> import gahb
     >>> f = Unshuffled(gahb.Denoiser(gahb.UNet(blocks=1, width=4)))
     >>> f(torch.rand(1, 1, 16, 16)).shape
     torch.Size([1, 1, 16, 16])
     """
 
-    def __init__(self, denoiser: BaseDenoiser) -> None:
+    def __init__(self, denoiser: Callable[..., Tensor]) -> None:
         super().__init__()
         self.denoiser = denoiser
-        self.train(denoiser.training)
+        self.training = getattr(denoiser, "training", False)
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Estimate of the clean images, from noisy images (n, C, size, size) in their own order."""
-        return unshuffle(self.denoiser(shuffle(y)))
-
-    def at(self, sigma: float | Tensor) -> Unshuffled:
-        """Denoiser for noise of standard deviation ``sigma``, as that of shuffled images has it."""
-        return Unshuffled(self.denoiser.at(sigma))
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate from noisy images (n, C, size, size) in their own order."""
+        return unshuffle(at(self.denoiser, sigma)(shuffle(y)))

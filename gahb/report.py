@@ -186,8 +186,8 @@ def _largest(gap: Curve) -> str:
 
 
 def memorization_report(
-    model_a: Callable[[Tensor], Tensor],
-    model_b: Callable[[Tensor], Tensor],
+    model_a: Callable[..., Tensor],
+    model_b: Callable[..., Tensor],
     train_a: Tensor,
     train_b: Tensor,
     test: Tensor | None = None,
@@ -202,8 +202,8 @@ def memorization_report(
 
     Parameters
     ----------
-    model_a, model_b : BaseDenoiser or callable
-        Denoisers, such as :func:`gahb.wrap` makes of other networks.
+    model_a, model_b : callable
+        Denoisers f(y) or f(y, sigma), such as :func:`gahb.wrap` makes of other networks.
     train_a, train_b : Tensor
         What each was trained on, (N, C, H, W), in [0, 1] or uint8: as many images, none in common.
     test : Tensor, optional

@@ -31,14 +31,14 @@ def clean(n: int = 3, side: int = SIDE) -> Tensor:
 def test_it_shrinks_along_orthonormal_vectors(sigma: float) -> None:
     """Bias and variance of the linear map, as such, are those of equations 11 and 12."""
     x = clean(1)
-    f, pixels = OracleBandlets(x, sigma), torch.eye(SIDE**2).double().view(-1, 1, SIDE, SIDE)
-    J = OracleBandlets(x.expand_as(pixels), sigma)(pixels).flatten(1).T
+    f, pixels = OracleBandlets(x), torch.eye(SIDE**2).double().view(-1, 1, SIDE, SIDE)
+    J = OracleBandlets(x.expand_as(pixels))(pixels, sigma).flatten(1).T
     torch.testing.assert_close(J, J.T)
     factors = torch.linalg.eigvalsh(J)
     assert -1e-9 < factors.min() < 0.2 and 0.8 < factors.max() < 1
     bias = (x.flatten() - J @ x.flatten()).square().mean()
     variance = sigma**2 * J.square().sum() / SIDE**2
-    expected = f.expected_mse().squeeze()
+    expected = f.expected_mse(sigma).squeeze()
     torch.testing.assert_close(bias + variance, expected)
     torch.testing.assert_close(sigma**2 * J.trace() / SIDE**2, expected)
 
@@ -49,9 +49,9 @@ def test_mean_error_over_noise_is_the_expected_one(sigma: float) -> None:
     x, draws = clean(), 400
     repeated = x.repeat(draws, 1, 1, 1)
     y = repeated + sigma * drawn(*repeated.shape)
-    errors = (OracleBandlets(repeated, sigma)(y) - repeated).square().mean(dim=(1, 2, 3))
+    errors = (OracleBandlets(repeated)(y, sigma) - repeated).square().mean(dim=(1, 2, 3))
     errors = errors.view(draws, len(x))
-    distance = (errors.mean(0) - OracleBandlets(x, sigma).expected_mse()).abs()
+    distance = (errors.mean(0) - OracleBandlets(x).expected_mse(sigma)).abs()
     assert (distance < 4 * errors.std(0) / math.sqrt(draws)).all()
 
 
@@ -59,10 +59,10 @@ def test_mean_error_over_noise_is_the_expected_one(sigma: float) -> None:
 @pytest.mark.parametrize("wavelet", ["haar", "sym4"])
 def test_without_directions_it_is_the_oracle_in_wavelets(wavelet: str, sigma: float) -> None:
     x, y = clean(), clean() + sigma * drawn(3, 1, SIDE, SIDE)
-    f = OracleBandlets(x, sigma, wavelet, directions=0)
-    in_wavelets = OracleBasis(x, wavelet_basis(SIDE, wavelet), sigma)
-    torch.testing.assert_close(f(y), in_wavelets(y))
-    torch.testing.assert_close(f.expected_mse(), in_wavelets.expected_mse())
+    f = OracleBandlets(x, wavelet, directions=0)
+    in_wavelets = OracleBasis(x, wavelet_basis(SIDE, wavelet))
+    torch.testing.assert_close(f(y, sigma), in_wavelets(y, sigma))
+    torch.testing.assert_close(f.expected_mse(sigma), in_wavelets.expected_mse(sigma))
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
@@ -71,7 +71,7 @@ def test_more_bases_to_choose_from_leave_less_error(sigma: float) -> None:
     x = clean(20)
     choices = [(0, (4,)), (4, (4,)), (8, (4,)), (8, (4, 8))]
     errors = [
-        OracleBandlets(x, sigma, directions=directions, squares=squares).expected_mse()
+        OracleBandlets(x, directions=directions, squares=squares).expected_mse(sigma)
         for directions, squares in choices
     ]
     for fewer, more in pairwise(errors):
@@ -81,8 +81,8 @@ def test_more_bases_to_choose_from_leave_less_error(sigma: float) -> None:
 def test_the_coarsest_scale_keeps_its_wavelets() -> None:
     """As it does in the bandlets that threshold: an image of coarse wavelets has one basis."""
     x = torch.einsum("k,kcij->cij", drawn(16), wavelet_basis(SIDE)[:16])[None]
-    expected = OracleBasis(x, wavelet_basis(SIDE), 0.5).expected_mse()
-    torch.testing.assert_close(OracleBandlets(x, 0.5).expected_mse(), expected)
+    expected = OracleBasis(x, wavelet_basis(SIDE)).expected_mse(0.5)
+    torch.testing.assert_close(OracleBandlets(x).expected_mse(0.5), expected)
 
 
 def least(c: Tensor, sigma: float, sides: tuple[int, ...]) -> float:
@@ -111,7 +111,7 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     x, levels = clean(40, side=32).float(), [10.0, 20.0, 30.0]
     f = OracleBandlets(x)
     curve = psnr_curve(f, x, levels, batch_size=len(x))
-    mse = torch.stack([f.at(float(sigma)).expected_mse() for sigma in sigma_from_psnr(curve.x)])
+    mse = torch.stack([f.expected_mse(float(sigma)) for sigma in sigma_from_psnr(curve.x)])
     torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 
@@ -119,21 +119,21 @@ def test_every_image_stands_for_itself() -> None:
     """With channels, and a noise level each."""
     x, sigma = clean(6).view(3, 2, SIDE, SIDE), torch.tensor([0.02, 0.3, 3.0])
     f, y = OracleBandlets(x), x + drawn(*x.shape)
-    single = [OracleBandlets(x[i : i + 1], s) for i, s in enumerate(sigma.tolist())]
-    each = [alone(y[i : i + 1]) for i, alone in enumerate(single)]
-    torch.testing.assert_close(f.at(sigma)(y), torch.cat(each))
-    errors = torch.cat([alone.expected_mse() for alone in single])
-    torch.testing.assert_close(f.at(sigma).expected_mse(), errors)
-    assert f.sigma is None and f.at(0.1)(y.float()).dtype == torch.float32
+    single = [OracleBandlets(x[i : i + 1]) for i in range(3)]
+    each = [g(y[i : i + 1], float(sigma[i])) for i, g in enumerate(single)]
+    torch.testing.assert_close(f(y, sigma), torch.cat(each))
+    errors = torch.cat([g.expected_mse(s) for g, s in zip(single, sigma.tolist(), strict=True)])
+    torch.testing.assert_close(f.expected_mse(sigma), errors)
+    assert f(y.float(), 0.1).dtype == torch.float32
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda x: OracleBandlets(x)(x), "sigma: not given"),
-        (lambda x: OracleBandlets(x).at(0.0), "sigma: 0.0 is not"),
-        (lambda x: OracleBandlets(x).at(torch.ones(2))(x), "sigma: 2 noise levels for 3 noisy"),
-        (lambda x: OracleBandlets(x, 0.1)(x[:2]), r"y: shape \(2, 1, 16, 16\) is not \(3, 1, 16"),
+        (lambda x: OracleBandlets(x)(x, 0.0), "sigma: 0.0 is not"),
+        (lambda x: OracleBandlets(x)(x, torch.ones(2)), "sigma: 2 noise levels for 3 noisy"),
+        (lambda x: OracleBandlets(x)(x[:2], 0.1), r"y: shape \(2, 1, 16, 16\) is not \(3, 1, 16"),
         (lambda x: OracleBandlets(x[0]), r"x: shape \(1, 16, 16\) is not"),
         (lambda x: OracleBandlets(x[..., :9]), r"x: shape \(3, 1, 16, 9\); accepted: even sides"),
         (lambda x: OracleBandlets(x / 0), "x: holds NaN or infinity"),

@@ -209,8 +209,8 @@ def test_each_image_may_have_a_noise_level_from_another_device(there):
         optimal.EmpiricalBayes(x),
         gahb.wrap(lambda u, s: u / s[:, None, None, None], "sigma"),
     ):
-        here = f.at(sigma)(x)
-        far = f.to(DEVICE).at(sigma.to(DEVICE))(x.to(DEVICE))
+        here = f(x, sigma)
+        far = f.to(DEVICE)(x.to(DEVICE), sigma.to(DEVICE))
         assert torch.allclose(far.cpu(), here, atol=1e-6)
 
 

@@ -47,7 +47,7 @@ def test_line_shows_density_score_and_posterior_mean() -> None:
     torch.testing.assert_close(curve_of(middle)[1], f.score(images, SIGMA).flatten())
     gradient = torch.gradient(density.log(), spacing=(y,))[0]
     torch.testing.assert_close(curve_of(middle)[1][1:-1], gradient[1:-1], atol=0.01, rtol=0)
-    torch.testing.assert_close(curve_of(right)[1], f.at(SIGMA)(images).flatten())
+    torch.testing.assert_close(curve_of(right)[1], f(images, SIGMA).flatten())
     band = right.collections[0].get_paths()[0].vertices
     assert band[:, 1].max() > float(curve_of(right)[1].max()) + 0.1
 
@@ -60,7 +60,7 @@ def test_arrows_go_a_third_of_the_way_to_the_posterior_mean() -> None:
     step = torch.stack(
         [torch.as_tensor(np.asarray(arrows.U)), torch.as_tensor(np.asarray(arrows.V))], 1
     )
-    mean = f.at(SIGMA)(start.view(-1, 1, 1, 2)).flatten(1)
+    mean = f(start.view(-1, 1, 1, 2), SIGMA).flatten(1)
     assert arrows.scale == 3
     torch.testing.assert_close(start + step, mean)
 

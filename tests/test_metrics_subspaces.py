@@ -55,12 +55,11 @@ def test_both_parts_sum_up_to_the_error(x: Tensor, bases: Tensor) -> None:
     torch.testing.assert_close(within + outside, energy, rtol=1e-6, atol=0)
 
 
-def test_a_non_blind_denoiser_gets_the_noise_level(x: Tensor, bases: Tensor) -> None:
-    class NonBlind:
-        def at(self, sigma: float):
-            return lambda y: torch.full_like(y, sigma)
+def test_a_denoiser_is_given_the_noise_level(x: Tensor, bases: Tensor) -> None:
+    def level(y: Tensor, sigma: Tensor) -> Tensor:
+        return sigma.view(-1, 1, 1, 1).expand_as(y)
 
-    within, outside = error_dimensions(NonBlind(), SIGMA * torch.ones_like(x), bases, SIGMA)
+    within, outside = error_dimensions(level, SIGMA * torch.ones_like(x), bases, SIGMA)
     assert max(within.max(), outside.max()) < 1e-9
 
 

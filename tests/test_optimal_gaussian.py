@@ -55,7 +55,7 @@ FORWARD_MODE = pytest.mark.filterwarnings("ignore:.*torch.jit.script:Deprecation
 
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 3.0])
 def test_mixture_equals_integrals_over_the_line(sigma: float) -> None:
-    f = in_one_dimension().at(sigma)
+    f = in_one_dimension()
     y = torch.linspace(-3, 4, 15, dtype=torch.float64)
     x = torch.linspace(-8, 10, 20_001, dtype=torch.float64)
     prior = sum(
@@ -67,10 +67,10 @@ def test_mixture_equals_integrals_over_the_line(sigma: float) -> None:
     evidence, first, second = ((noise * prior * x**k).sum(1) * (x[1] - x[0]) for k in range(3))
     images = y.view(-1, 1, 1, 1)
     mean = first / evidence
-    torch.testing.assert_close(f.log_density(images), evidence.log(), atol=1e-9, rtol=1e-9)
-    torch.testing.assert_close(f(images).flatten(), mean, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(f.log_density(images, sigma), evidence.log(), atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(f(images, sigma).flatten(), mean, atol=1e-9, rtol=1e-9)
     variance = second / evidence - mean**2
-    torch.testing.assert_close(f.posterior_covariance(images).flatten(), variance)
+    torch.testing.assert_close(f.posterior_covariance(images, sigma).flatten(), variance)
 
 
 def test_gaussian_equals_the_textbook_formulas() -> None:
@@ -78,13 +78,13 @@ def test_gaussian_equals_the_textbook_formulas() -> None:
     y, observed = noisy(f, sigma), covariance() + 0.4**2 * torch.eye(D, dtype=torch.float64)
     deviations = (y - f.mean).flatten(1)
     mean = torch.linalg.solve(observed, deviations.T).T @ covariance() + f.mean.flatten()
-    torch.testing.assert_close(f.at(sigma)(y).flatten(1), mean)
+    torch.testing.assert_close(f(y, sigma).flatten(1), mean)
     reference = torch.distributions.MultivariateNormal(f.mean.flatten(), observed)
-    torch.testing.assert_close(f.at(sigma).log_density(y), reference.log_prob(y.flatten(1)))
+    torch.testing.assert_close(f.log_density(y, sigma), reference.log_prob(y.flatten(1)))
     remaining = torch.linalg.inv(
         torch.linalg.inv(covariance()) + torch.eye(D, dtype=torch.float64) / sigma**2
     )
-    torch.testing.assert_close(f.at(sigma).posterior_covariance(y)[0], remaining)
+    torch.testing.assert_close(f.posterior_covariance(y, sigma)[0], remaining)
 
 
 # The identities of the paper
@@ -95,7 +95,7 @@ def test_gaussian_equals_the_textbook_formulas() -> None:
 def test_score_is_the_gradient_of_the_log_density(density, sigma: float) -> None:
     f = density()
     y = noisy(f, sigma).requires_grad_()
-    (gradient,) = torch.autograd.grad(f.at(sigma).log_density(y).sum(), y)
+    (gradient,) = torch.autograd.grad(f.log_density(y, sigma).sum(), y)
     torch.testing.assert_close(f.score(y, sigma), gradient, atol=1e-9, rtol=1e-9)
 
 
@@ -103,12 +103,12 @@ def test_score_is_the_gradient_of_the_log_density(density, sigma: float) -> None
 @BOTH
 @pytest.mark.parametrize("sigma", [0.05, 0.4, 3.0])
 def test_covariance_is_the_jacobian_and_the_hessian(density, sigma: float) -> None:
-    f = density().at(sigma)
+    f = density()
     y = noisy(f, sigma, n=1)
-    expected = f.posterior_covariance(y)[0]
-    jacobian = torch.autograd.functional.jacobian(f, y).view(D, D)
+    expected = f.posterior_covariance(y, sigma)[0]
+    jacobian = torch.autograd.functional.jacobian(f.at(sigma), y).view(D, D)
     torch.testing.assert_close(sigma**2 * jacobian, expected, atol=1e-10, rtol=1e-9)
-    hessian = torch.func.hessian(lambda y: f.log_density(y)[0])(y).view(D, D)
+    hessian = torch.func.hessian(lambda y: f.log_density(y, sigma)[0])(y).view(D, D)
     from_hessian = sigma**2 * (torch.eye(D, dtype=y.dtype) + sigma**2 * hessian)
     torch.testing.assert_close(from_hessian, expected, atol=1e-10, rtol=1e-9)
 
@@ -120,12 +120,12 @@ def test_no_other_denoiser_has_a_smaller_error(density, other: str) -> None:
     x = f.draw(5_000, seed=1)
     y = x + sigma * seeded(*x.shape, seed=2)
     others = {
-        "shrunk": 0.95 * f.at(sigma)(y),
-        "sharper": f.at(0.8 * sigma)(y),
-        "blunter": f.at(1.25 * sigma)(y),
-        "shifted": f.at(sigma)(y) + 0.05,
+        "shrunk": 0.95 * f(y, sigma),
+        "sharper": f(y, 0.8 * sigma),
+        "blunter": f(y, 1.25 * sigma),
+        "shifted": f(y, sigma) + 0.05,
     }
-    assert (f.at(sigma)(y) - x).square().mean() < (others[other] - x).square().mean()
+    assert (f(y, sigma) - x).square().mean() < (others[other] - x).square().mean()
 
 
 @BOTH
@@ -133,8 +133,8 @@ def test_the_error_is_the_trace_of_the_covariance(density) -> None:
     sigma, f = 0.5, density()
     x = f.draw(20_000, seed=1)
     y = x + sigma * seeded(*x.shape, seed=2)
-    errors = (f.at(sigma)(y) - x).square().flatten(1).sum(1)
-    traces = f.at(sigma).posterior_covariance(y).diagonal(dim1=1, dim2=2).sum(1)
+    errors = (f(y, sigma) - x).square().flatten(1).sum(1)
+    traces = f.posterior_covariance(y, sigma).diagonal(dim1=1, dim2=2).sum(1)
     difference = (errors - traces.expand_as(errors)).mean()
     assert difference.abs() < 4 * errors.std() / len(x) ** 0.5 < 0.03 * errors.mean()
 
@@ -182,7 +182,7 @@ def test_points_without_spread_are_a_training_set() -> None:
     points = GaussianMixture(torch.full((4,), 0.25), x, torch.zeros(4, D, D))
     y = x + 0.3 * seeded(*x.shape, seed=1)
     for sigma in (0.02, 0.3, 5.0):
-        torch.testing.assert_close(points.at(sigma)(y), EmpiricalBayes(x).at(sigma)(y))
+        torch.testing.assert_close(points(y, sigma), EmpiricalBayes(x)(y, sigma))
 
 
 def test_one_gaussian_is_a_mixture_of_equal_ones() -> None:
@@ -191,11 +191,9 @@ def test_one_gaussian_is_a_mixture_of_equal_ones() -> None:
         torch.tensor([0.4, 0.6]), f.mean.expand(2, *SIZE), covariance().expand(2, D, D)
     )
     y = noisy(f, 0.4)
-    torch.testing.assert_close(twice.at(0.4)(y), f.at(0.4)(y))
-    torch.testing.assert_close(
-        twice.at(0.4).log_density(y), f.at(0.4).log_density(y), atol=1e-6, rtol=0
-    )
-    covariances = [g.at(0.4).posterior_covariance(y) for g in (twice, f)]
+    torch.testing.assert_close(twice(y, 0.4), f(y, 0.4))
+    torch.testing.assert_close(twice.log_density(y, 0.4), f.log_density(y, 0.4), atol=1e-6, rtol=0)
+    covariances = [g.posterior_covariance(y, 0.4) for g in (twice, f)]
     torch.testing.assert_close(covariances[0], covariances[1].expand_as(covariances[0]))
 
 
@@ -204,8 +202,8 @@ def test_small_noise_projects_and_large_noise_gives_the_mean() -> None:
     y = noisy(f, 0.5)
     plane = f.basis[:, -2:] @ f.basis[:, -2:].T
     projected = (y - f.mean).flatten(1) @ plane + f.mean.flatten()
-    torch.testing.assert_close(f.at(1e-6)(y).flatten(1), projected, atol=1e-6, rtol=0)
-    torch.testing.assert_close(f.at(1e5)(y), f.mean.expand_as(y), atol=1e-6, rtol=0)
+    torch.testing.assert_close(f(y, 1e-6).flatten(1), projected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(f(y, 1e5), f.mean.expand_as(y), atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.uint8])
@@ -226,7 +224,7 @@ def test_of_images_is_the_best_affine_denoiser_of_them(dtype: torch.dtype) -> No
 
     identity = torch.eye(D, dtype=torch.float64)
     images = torch.cat([identity, torch.zeros(1, D, dtype=torch.float64)]).view(-1, *SIZE)
-    answers = f.at(sigma)(images).flatten(1)
+    answers = f(images, sigma).flatten(1)
     offset, weights = answers[-1], (answers[:-1] - answers[-1]).T
     weights.requires_grad_(), offset.requires_grad_()
     gradients = torch.autograd.grad(error(weights, offset), [weights, offset])
@@ -237,15 +235,15 @@ def test_of_images_is_the_best_affine_denoiser_of_them(dtype: torch.dtype) -> No
 def test_each_noisy_image_can_have_its_own_noise_level(density) -> None:
     f, sigma = density(), torch.tensor([0.02, 0.3, 3.0])
     y = noisy(f, 0.3, n=3)
-    one_by_one = [f.at(s)(y[i : i + 1]) for i, s in enumerate(sigma.tolist())]
-    torch.testing.assert_close(f.at(sigma)(y), torch.cat(one_by_one))
+    one_by_one = [f(y[i : i + 1], s) for i, s in enumerate(sigma.tolist())]
+    torch.testing.assert_close(f(y, sigma), torch.cat(one_by_one))
 
 
 @BOTH
 def test_products_with_the_jacobian_can_be_batched(density) -> None:
-    f = density().at(0.4)
+    f = density()
     y = noisy(f, 0.4, n=2)
-    _, pullback = torch.func.vjp(f, y)
+    _, pullback = torch.func.vjp(f.at(0.4), y)
     probes = seeded(3, *y.shape)
     (batched,) = torch.func.vmap(pullback)(probes)
     torch.testing.assert_close(batched, torch.stack([pullback(probe)[0] for probe in probes]))
@@ -253,9 +251,9 @@ def test_products_with_the_jacobian_can_be_batched(density) -> None:
 
 @BOTH
 def test_the_dtype_of_the_noisy_images_is_kept(density) -> None:
-    f = density().at(0.4)
+    f = density()
     for dtype in (torch.float32, torch.float64):
-        assert f(noisy(f, 0.4).to(dtype)).dtype == dtype
+        assert f(noisy(f, 0.4).to(dtype), 0.4).dtype == dtype
 
 
 # Bad input
@@ -269,10 +267,10 @@ PAIR, MEANS, EYES = torch.tensor([0.5, 0.5]), torch.zeros(2, *SIZE), EYE.expand(
     [
         (lambda: gaussian()(ONES[None].double()), "^sigma: not given"),
         (lambda: mixture()(ONES[None].double()), "^sigma: not given"),
-        (lambda: gaussian().at(-1.0), "^sigma: -1.0 is not a finite number"),
-        (lambda: mixture().at(-1.0), "^sigma: -1.0 is not a finite number"),
-        (lambda: gaussian().at(0.1)(torch.ones(2, 1, 3, 2)), r"^y: shape \(2, 1, 3, 2\) is not"),
-        (lambda: mixture().at(0.1)(torch.ones(2, 1, 3, 2)), r"^y: shape \(2, 1, 3, 2\) is not"),
+        (lambda: gaussian()(ONES[None], -1.0), "^sigma: -1.0 is not a finite number"),
+        (lambda: mixture()(ONES[None], -1.0), "^sigma: -1.0 is not a finite number"),
+        (lambda: gaussian()(torch.ones(2, 1, 3, 2), 0.1), r"^y: shape \(2, 1, 3, 2\) is not"),
+        (lambda: mixture()(torch.ones(2, 1, 3, 2), 0.1), r"^y: shape \(2, 1, 3, 2\) is not"),
         (lambda: gaussian().draw(0), "^n: 0 is not a whole number"),
         (lambda: mixture().draw(2, seed=-1), "^seed: -1 is not a whole number"),
         (lambda: Gaussian([0.0], EYE), r"^mean: list is not a float tensor of shape \(C, H, W\)"),

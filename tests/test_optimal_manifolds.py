@@ -88,7 +88,7 @@ def all_disks(order: int) -> tuple[Tensor, Tensor, Tensor]:
 def test_disks_equal_an_integral_over_all_disks(sigma: float) -> None:
     _, y = MANIFOLDS["disks"].observed(3, sigma)
     expected = posterior_mean(y, *all_disks(16), sigma)
-    torch.testing.assert_close(Disks(SIZE, sigma)(y).flatten(1), expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(Disks(SIZE)(y, sigma).flatten(1), expected, atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("sigma", [0.06, 0.2, 1.0])
@@ -102,7 +102,7 @@ def test_sines_equal_an_integral_over_phases_and_amplitudes(sigma: float) -> Non
     log_prior = -((parameters[:, 1] - 0.5) ** 2) / (2 * 0.125**2)
     log_likelihood = (y.flatten(1) @ x.T - x.square().sum(1) / 2) / sigma**2
     expected = (log_likelihood + log_prior).softmax(1) @ x
-    torch.testing.assert_close(Sines(SIZE, sigma)(y).flatten(1), expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(Sines(SIZE)(y, sigma).flatten(1), expected, atol=1e-6, rtol=0)
 
 
 @pytest.mark.parametrize("sigma", [0.003, 0.1, 3.0])
@@ -110,7 +110,7 @@ def test_ray_equals_the_wiener_filter(sigma: float) -> None:
     _, y = MANIFOLDS["ray"].observed(4, sigma)
     face = ray_face(SIZE).flatten()
     expected = posterior_mean(y, face[None] / 2, face[None, :, None] / 8, torch.zeros(1), sigma)
-    torch.testing.assert_close(Ray(SIZE, sigma)(y).flatten(1), expected)
+    torch.testing.assert_close(Ray(SIZE)(y, sigma).flatten(1), expected)
 
 
 def test_small_noise_is_projected_on_the_tangent_space(manifold: Manifold) -> None:
@@ -119,17 +119,17 @@ def test_small_noise_is_projected_on_the_tangent_space(manifold: Manifold) -> No
     derived = tangents(manifold.images, manifold.parameters(range(2), "test"), 16)
     basis = orthonormal(derived).flatten(2)
     projected = ((y - x).flatten(1)[:, None] @ basis.mT @ basis)[:, 0]
-    f = manifold.denoiser(16, sigma)
-    torch.testing.assert_close((f(y) - x).flatten(1), projected, atol=0.05 * sigma, rtol=0)
+    f = manifold.denoiser(16)
+    torch.testing.assert_close((f(y, sigma) - x).flatten(1), projected, atol=0.05 * sigma, rtol=0)
     torch.testing.assert_close(
-        f.posterior_covariance(y) / sigma**2, basis.mT @ basis, atol=0.02, rtol=0
+        f.posterior_covariance(y, sigma) / sigma**2, basis.mT @ basis, atol=0.02, rtol=0
     )
 
 
 def test_the_least_error_is_sigma_squared_for_each_dimension(manifold: Manifold) -> None:
     for size, sigma in ((16, 0.003), (32, 0.01)):
         _, y = manifold.observed(4, sigma, size)
-        error = manifold.denoiser(size, sigma).squared_error(y)
+        error = manifold.denoiser(size).squared_error(y, sigma)
         expected = torch.full_like(error, manifold.dimensions * sigma**2)
         torch.testing.assert_close(error, expected, rtol=0.02, atol=0)
 
@@ -138,16 +138,16 @@ def test_errors_are_as_large_as_expected(manifold: Manifold) -> None:
     """The mean of ||x - f(y)||^2 - E[||x - f(y)||^2 | y] is 0, also where no limit holds."""
     for sigma in (0.1, 0.5):
         x, y = manifold.observed(36, sigma)
-        f = manifold.denoiser(SIZE, sigma)
-        errors = (f(y) - x).flatten(1).square().sum(1)
-        excess = errors - f.squared_error(y)
+        f = manifold.denoiser(SIZE)
+        errors = (f(y, sigma) - x).flatten(1).square().sum(1)
+        excess = errors - f.squared_error(y, sigma)
         assert abs(excess.mean()) < 3 * excess.std() / 6
 
 
 def test_large_noise_gives_the_mean_of_all_images(manifold: Manifold) -> None:
     _, y = manifold.observed(1, 1.0)
     x = manifold.images(manifold.parameters(range(1000)), SIZE)
-    f = manifold.denoiser(SIZE, 1e4)
+    f = manifold.denoiser(SIZE).at(1e4)
     mean, spread = x.mean(0, keepdim=True), x.std(0, keepdim=True)
     assert ((f(y) - mean).abs() < 4.5 * spread / 1000**0.5).all()
 
@@ -157,20 +157,21 @@ def test_jacobian_is_the_posterior_covariance_over_sigma_squared(
     manifold: Manifold, sigma: float
 ) -> None:
     _, y = manifold.observed(1, sigma)
-    f = manifold.denoiser(SIZE, sigma)
-    jacobian = torch.func.jacrev(lambda y: f(y).flatten())(y).flatten(1)
-    covariance = f.posterior_covariance(y)[0]
+    f = manifold.denoiser(SIZE)
+    jacobian = torch.func.jacrev(lambda y: f(y, sigma).flatten())(y).flatten(1)
+    covariance = f.posterior_covariance(y, sigma)[0]
     torch.testing.assert_close(jacobian, covariance / sigma**2, atol=1e-9, rtol=0)
-    torch.testing.assert_close(covariance.trace()[None], f.squared_error(y))
+    torch.testing.assert_close(covariance.trace()[None], f.squared_error(y, sigma))
 
 
 # Forward mode in torch.func still loads its rules through the deprecated torch.jit.script.
 @pytest.mark.filterwarnings("ignore:.*torch.jit:DeprecationWarning")
 def test_products_of_the_jacobian_in_both_modes_and_batches(manifold: Manifold) -> None:
     _, y = manifold.observed(1, 0.1)
-    f = manifold.denoiser(SIZE, 0.1)
+    exact = manifold.denoiser(SIZE)
+    f = exact.at(0.1)
     probes = torch.randn(3, *y.shape, generator=torch.Generator().manual_seed(1), dtype=y.dtype)
-    expected = probes.flatten(1) @ f.posterior_covariance(y)[0] / 0.1**2
+    expected = probes.flatten(1) @ exact.posterior_covariance(y, 0.1)[0] / 0.1**2
     _, pull = torch.func.vjp(f, y)
     backward = torch.func.vmap(lambda v: pull(v)[0])(probes)
     forward = torch.func.vmap(lambda v: torch.func.jvp(f, (y,), (v,))[1])(probes)
@@ -182,40 +183,40 @@ def test_products_of_the_jacobian_in_both_modes_and_batches(manifold: Manifold) 
 @pytest.mark.parametrize("sigma", [0.003, 0.1, 1.0])
 def test_more_nodes_change_next_to_nothing(name: str, order: int, sigma: float) -> None:
     _, y = MANIFOLDS[name].observed(2, sigma, size=16)
-    usual, fine = (MANIFOLDS[name].denoiser(16, sigma, nodes) for nodes in (None, order))
-    errors = fine.squared_error(y)
-    distance = (usual(y) - fine(y)).flatten(1).norm(dim=1)
+    usual, fine = (MANIFOLDS[name].denoiser(16, nodes) for nodes in (None, order))
+    errors = fine.squared_error(y, sigma)
+    distance = (usual(y, sigma) - fine(y, sigma)).flatten(1).norm(dim=1)
     assert (distance < 1e-3 * errors.sqrt()).all()
-    torch.testing.assert_close(usual.squared_error(y), errors, rtol=2e-3, atol=0)
+    torch.testing.assert_close(usual.squared_error(y, sigma), errors, rtol=2e-3, atol=0)
 
 
 def test_each_noisy_image_can_have_its_own_noise_level(manifold: Manifold) -> None:
     _, y = manifold.observed(3, 0.1)
     sigma = torch.tensor([0.02, 0.3, 3.0], dtype=torch.float64)
     f = manifold.denoiser(SIZE)
-    one_by_one = [f.at(s)(y[i : i + 1]) for i, s in enumerate(sigma.tolist())]
-    torch.testing.assert_close(f.at(sigma)(y), torch.cat(one_by_one))
+    one_by_one = [f(y[i : i + 1], s) for i, s in enumerate(sigma.tolist())]
+    torch.testing.assert_close(f(y, sigma), torch.cat(one_by_one))
 
 
 def test_the_dtype_of_the_noisy_images_is_kept(manifold: Manifold) -> None:
     _, y = manifold.observed(2, 0.1)
-    f = manifold.denoiser(SIZE, 0.1)
+    f = manifold.denoiser(SIZE).at(0.1)
     assert f(y.float()).dtype == torch.float32 and f(y).dtype == torch.float64
     torch.testing.assert_close(f(y.float()).double(), f(y), atol=1e-5, rtol=0)
 
 
 def test_not_a_number_gives_not_a_number(manifold: Manifold) -> None:
     _, y = manifold.observed(1, 0.1)
-    assert manifold.denoiser(SIZE, 0.1)(torch.full_like(y, torch.nan)).isnan().all()
+    assert manifold.denoiser(SIZE)(torch.full_like(y, torch.nan), 0.1).isnan().all()
 
 
 @pytest.mark.parametrize(
     ("call", "message"),
     [
         (lambda f, y: f(SIZE)(y), "sigma: not given"),
-        (lambda f, y: f(SIZE).at(0.0), "sigma: 0.0 is not a finite number"),
-        (lambda f, y: f(SIZE, 0.1)(y[..., :4]), r"y: shape \(2, 1, 8, 4\) is not the accepted"),
-        (lambda f, y: f(SIZE, 0.1).squared_error(y[0]), r"y: shape \(1, 8, 8\) is not a float"),
+        (lambda f, y: f(SIZE)(y, 0.0), "sigma: 0.0 is not a finite number"),
+        (lambda f, y: f(SIZE)(y[..., :4], 0.1), r"y: shape \(2, 1, 8, 4\) is not the accepted"),
+        (lambda f, y: f(SIZE).squared_error(y[0], 0.1), r"y: shape \(1, 8, 8\) is not a float"),
         (lambda f, y: f(4), "size: 4 is not a whole number of at least 8"),
     ],
 )

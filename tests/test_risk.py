@@ -97,7 +97,7 @@ def test_risk_of_an_exact_denoiser_is_its_measured_error() -> None:
     low, high = risk.interval
     assert low < errors.mean() < high and low < risk.value < high
     # Equation 10: the error is sigma^2 times the trace.
-    assert_unbiased(sigma**2 * trace_jacobian(f.at(sigma), y, probes=2).value, errors)
+    assert_unbiased(sigma**2 * trace_jacobian(f, y, probes=2, sigma=sigma).value, errors)
 
 
 @pytest.mark.parametrize("sigma", [0.1, 0.4])

@@ -44,14 +44,10 @@ class Counting(BaseDenoiser):
         self.seen = 0
         self.told: list[Tensor] = []
 
-    def at(self, sigma: Tensor) -> "Counting":
+    def forward(self, y: Tensor, sigma: Tensor | None = None) -> Tensor:
         self.told.append(sigma)
-        self.exact = self.exact.at(sigma)
-        return self
-
-    def forward(self, y: Tensor) -> Tensor:
         self.seen += len(y)
-        return self.exact(y)
+        return self.exact(y, sigma)
 
 
 def bistable(y: Tensor) -> Tensor:

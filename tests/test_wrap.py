@@ -100,7 +100,7 @@ def unet() -> UNet2DModel:
 def test_network_that_is_told_the_noise_level(sigma, data_range) -> None:
     f = wrap(lambda u, s: posterior_mean(u, s, data_range), "sigma", data_range=data_range)
     y = noisy(sigma)
-    torch.testing.assert_close(f.at(sigma)(y), posterior_mean(y, sigma), rtol=0, atol=1e-8)
+    torch.testing.assert_close(f(y, sigma), posterior_mean(y, sigma), rtol=0, atol=1e-8)
 
 
 @pytest.mark.parametrize("sigma", LEVELS)
@@ -113,7 +113,7 @@ def test_blind_networks(sigma, data_range) -> None:
     for kind, model in (("blind", network), ("residual", lambda u: u - network(u))):
         f = wrap(model, kind, data_range=data_range)
         torch.testing.assert_close(f(y), posterior_mean(y, sigma), rtol=0, atol=1e-8)
-        assert f.at(0.3) is f
+        assert torch.equal(f(y, 0.3), f(y))
 
 
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "squaredcos_cap_v2"])
@@ -125,7 +125,7 @@ def test_networks_of_diffusers(prediction, schedule) -> None:
         f = wrap(exact, "diffusers", scheduler=scheduler, data_range=data_range)
         for sigma in (0.05, 0.1, 0.4321, 1.0, 5.0):
             y = noisy(sigma)
-            torch.testing.assert_close(f.at(sigma)(y), posterior_mean(y, sigma), rtol=0, atol=1e-4)
+            torch.testing.assert_close(f(y, sigma), posterior_mean(y, sigma), rtol=0, atol=1e-4)
 
 
 def test_time_is_that_of_diffusers_between_its_steps_too() -> None:
@@ -139,8 +139,8 @@ def test_time_is_that_of_diffusers_between_its_steps_too() -> None:
     f = wrap(network, "diffusers", scheduler=scheduler)
     exact = ExactUNet(scheduler)
     levels = torch.tensor([0.006, 0.01, 0.02, 0.05, 0.1, 0.2])
-    f.at(levels)(noisy(levels, 6))
-    f.at(0.02)(noisy(0.02, 2))
+    f(noisy(levels, 6), levels)
+    f(noisy(0.02, 2), 0.02)
     expected = torch.tensor([exact.time(2 * float(sigma)) for sigma in levels])
     assert len(set(expected.frac().tolist())) > 3
     torch.testing.assert_close(seen[0], expected, rtol=0, atol=1e-4)
@@ -155,8 +155,8 @@ def test_each_image_has_its_own_noise_level() -> None:
     scheduled = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler)
     for f in (told, scheduled):
         expected = posterior_mean(y, levels)
-        torch.testing.assert_close(f.at(levels)(y), expected, rtol=0, atol=1e-4)
-        torch.testing.assert_close(f.at(0.3)(y[1:2]), expected[1:2], rtol=0, atol=1e-4)
+        torch.testing.assert_close(f(y, levels), expected, rtol=0, atol=1e-4)
+        torch.testing.assert_close(f(y[1:2], 0.3), expected[1:2], rtol=0, atol=1e-4)
 
 
 def test_score_is_that_of_the_noisy_density() -> None:
@@ -175,7 +175,7 @@ def test_common_ranges_are_the_defaults() -> None:
 
         f = wrap(network, kind, scheduler=DDPMScheduler() if kind == "diffusers" else None)
         shrunk = math.sqrt(1 + 0.2**2) if kind == "diffusers" else 1
-        f.at(0.1)(torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2))
+        f(torch.tensor([0.0, 1.0]).expand(1, 1, 2, 2), 0.1)
         assert seen[0][0, 0, 0].tolist() == pytest.approx([low / shrunk, high / shrunk])
 
 
@@ -238,7 +238,7 @@ def test_network_is_in_evaluation_mode_and_otherwise_untouched(unet) -> None:
     f = wrap(unet, "diffusers", scheduler=DDPMScheduler())
     f.train()
     assert not any(module.training for module in unet.modules())
-    f.at(0.1)(torch.rand(1, 1, 16, 16)).sum().backward()
+    f(torch.rand(1, 1, 16, 16), 0.1).sum().backward()
     frozen = [name for name, p in unet.named_parameters() if not p.requires_grad]
     assert frozen == ["conv_in.weight", "conv_in.bias"]
     assert all(torch.equal(value, before[name]) for name, value in unet.state_dict().items())
@@ -248,8 +248,8 @@ def test_network_is_in_evaluation_mode_and_otherwise_untouched(unet) -> None:
 def test_network_computes_in_its_own_precision(unet, dtype) -> None:
     y = torch.rand(2, 1, 16, 16)
     scheduler = DDPMScheduler()
-    expected = wrap(unet, "diffusers", scheduler=scheduler).at(0.1)(y)
-    estimate = wrap(tiny_unet().to(dtype), "diffusers", scheduler=scheduler).at(0.1)(y)
+    expected = wrap(unet, "diffusers", scheduler=scheduler)(y, 0.1)
+    estimate = wrap(tiny_unet().to(dtype), "diffusers", scheduler=scheduler)(y, 0.1)
     assert estimate.dtype == torch.float32
     torch.testing.assert_close(estimate, expected, rtol=0, atol=0.02)
 
@@ -265,7 +265,7 @@ def test_noise_level_is_told_in_the_precision_of_the_network() -> None:
             return self.scale * u
 
     y = torch.rand(1, 1, 4, 4)
-    torch.testing.assert_close(wrap(Network(), "sigma").at(0.1)(y), y, rtol=0, atol=1e-3)
+    torch.testing.assert_close(wrap(Network(), "sigma")(y, 0.1), y, rtol=0, atol=1e-3)
 
 
 # --- noise levels that are not taken ---
@@ -277,12 +277,12 @@ def test_range_of_noise_levels_is_that_of_the_schedule() -> None:
     alphas = scheduler.alphas_cumprod.double()
     low, high = (float((1 / alphas[i] - 1).sqrt() / 2) for i in (0, -1))
     for sigma in (low, high, torch.tensor([low, high])):
-        f.at(sigma)
+        f(noisy(sigma, 2), sigma)
     for sigma in (0.99 * low, 1.01 * high, torch.tensor([0.1, 100.0])):
         with pytest.raises(ValueError, match=r"^sigma: [\d.]+ is not .* in \[0.005\d*, 78.\d+\]$"):
-            f.at(sigma)
+            f(noisy(sigma, 2), sigma)
     wider = wrap(ExactUNet(scheduler), "diffusers", scheduler=scheduler, data_range=(0, 1))
-    wider.at(1.9 * high)
+    wider(noisy(1.0), 1.9 * high)
 
 
 def test_a_step_without_signal_is_left_out() -> None:
@@ -290,7 +290,7 @@ def test_a_step_without_signal_is_left_out() -> None:
     assert scheduler.alphas_cumprod[-1] == 0
     f = wrap(ExactUNet(DDPMScheduler()), "diffusers", scheduler=scheduler)
     with pytest.raises(ValueError, match=r"^sigma: 1000000.0 is not a finite number in"):
-        f.at(1e6)
+        f(noisy(1.0), 1e6)
 
 
 def test_limits_that_a_network_states_are_kept() -> None:
@@ -298,10 +298,10 @@ def test_limits_that_a_network_states_are_kept() -> None:
     network.forward = lambda u, sigma: u
     network.sigma_min, network.sigma_max = 0.02, torch.tensor(80.0)
     f = wrap(network, "sigma")
-    f.at(0.01), f.at(40.0)
+    f(noisy(0.01), 0.01), f(noisy(40.0), 40.0)
     for sigma in (0.009, 41.0):
         with pytest.raises(ValueError, match=r"^sigma: .* accepted|^sigma: .* in \["):
-            f.at(sigma)
+            f(noisy(1.0), sigma)
 
 
 @pytest.mark.parametrize(
@@ -315,16 +315,16 @@ def test_limits_that_a_network_states_are_kept() -> None:
 )
 def test_noise_levels_that_are_none(sigma, message) -> None:
     with pytest.raises(ValueError, match=message):
-        wrap(lambda u, s: u, "sigma").at(sigma)
+        wrap(lambda u, s: u, "sigma")(noisy(1.0), sigma)
 
 
 def test_noise_level_must_be_given_and_fit() -> None:
     f = wrap(lambda u, s: u, "sigma")
-    f.at(0.1)
-    with pytest.raises(ValueError, match=r"^sigma: not given; accepted: f.at\(sigma\)\(y\)"):
+    f(noisy(0.1), 0.1)
+    with pytest.raises(ValueError, match=r"^sigma: not given; accepted: f\(y, sigma\), as f is"):
         f(noisy(0.1))
     with pytest.raises(ValueError, match=r"^sigma: 2 noise levels for 3 noisy images$"):
-        f.at(torch.tensor([0.1, 0.2]))(noisy(0.1))
+        f(noisy(0.1), torch.tensor([0.1, 0.2]))
 
 
 # --- bad arguments ---

@@ -1,6 +1,6 @@
-"""Orthogonal wavelet transform of images, periodic at the borders.
+"""Orthogonal bases of images: wavelets, and the bandlets that fit their coefficients best.
 
-Each scale is a product with one matrix a side, so that gradients pass and every device serves.
+All is periodic at the borders, and differentiable: a product with one matrix per side and scale.
 """
 
 from __future__ import annotations
@@ -13,51 +13,44 @@ from itertools import pairwise
 import numpy as np
 import pywt
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional
 
 from gahb.checks import check_choice, check_count
 
 __all__ = [
     "WAVELETS",
     "analysis",
-    "bases",
     "best_approximation",
     "best_shrinkage",
     "check_squares",
-    "haar",
-    "order",
-    "scales_of",
     "scales_of_images",
     "synthesis",
     "wavelet_basis",
 ]
 
 
-FAMILIES = ("haar", "db", "sym", "coif")
-"""The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so."""
-WAVELETS = tuple(name for family in FAMILIES for name in pywt.wavelist(family))
-COARSEST = 4
-"""Fewest coefficients a side that the coarsest scale keeps."""
+# The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so.
+WAVELETS = tuple(name for family in ("haar", "db", "sym", "coif") for name in pywt.wavelist(family))
+COARSEST = 4  # coefficients per side that the coarsest scale keeps, at least
+ROUNDING = 9  # decimals to which distances are compared: pixels of one line are equally far
 
 
 def scales_of(side: int) -> int:
-    """Number of scales: how often a side can be halved and keep at least ``COARSEST`` coefficients.
+    """Return how often a side can be halved and keep at least ``COARSEST`` coefficients.
 
     Examples
     --------
     >>> scales_of(80), scales_of(32), scales_of(7)
     (4, 3, 0)
     """
-    scales = 0
-    while side % 2 == 0 and side >= 2 * COARSEST:
-        side, scales = side // 2, scales + 1
-    return scales
+    halves = side % 2 == 0 and side >= 2 * COARSEST
+    return 1 + scales_of(side // 2) if halves else 0
 
 
 def scales_of_images(argument: str, x: Tensor) -> int:
-    """Number of scales of images, (..., H, W)."""
+    """Return the number of scales of images, (..., H, W), at least 1."""
     scales = min(scales_of(side) for side in x.shape[-2:])
     if scales == 0:
         accepted = "even sides of at least 8 pixels"
@@ -66,23 +59,15 @@ def scales_of_images(argument: str, x: Tensor) -> int:
 
 
 def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]]:
-    """Wavelet coefficients of images.
+    """Return the wavelet coefficients of images, (..., H, W).
 
-    Parameters
-    ----------
-    x : Tensor
-        Images, (..., H, W), whose sides can be halved ``scales`` times.
-    wavelet : str
-        Orthogonal wavelet, a name of PyWavelets.
-    scales : int
-        Number of scales.
+    Their sides can be halved ``scales`` times; the wavelet is an orthogonal one of PyWavelets.
 
     Returns
     -------
-    approximation : Tensor
-        Coefficients of the coarsest scale, (..., H / 2^scales, W / 2^scales).
-    details : list of Tensor
-        Three subbands a scale, the finest first, (..., 3, H / 2^j, W / 2^j), j = 1 ... scales.
+    tuple of Tensor and list of Tensor
+        Coefficients of the coarsest scale, (..., H / 2^scales, W / 2^scales), and the three
+        subbands of each scale j = 1 ... scales, the finest first, (..., 3, H / 2^j, W / 2^j).
 
     Examples
     --------
@@ -101,7 +86,7 @@ def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]
 
 
 def synthesis(approximation: Tensor, details: list[Tensor], wavelet: str) -> Tensor:
-    """Images (..., H, W) of the coefficients that :func:`analysis` gives.
+    """Return the images (..., H, W) whose coefficients :func:`analysis` gives.
 
     Examples
     --------
@@ -119,19 +104,19 @@ def synthesis(approximation: Tensor, details: list[Tensor], wavelet: str) -> Ten
 
 
 def wavelet_basis(size: int, wavelet: str = "sym4") -> Tensor:
-    """Orthonormal wavelets of images of size x size pixels, the coarsest first.
+    """Return the wavelets of images of size x size pixels, the coarsest first.
 
     Parameters
     ----------
     size : int
-        Pixels a side, from 8 and even.
+        Pixels per side, from 8 and even.
     wavelet : str
         Orthogonal wavelet, a name of PyWavelets.
 
     Returns
     -------
     Tensor
-        The vectors as images, (size^2, 1, size, size) in float64.
+        Orthonormal vectors as images, (size^2, 1, size, size) in float64.
 
     Examples
     --------
@@ -157,7 +142,7 @@ def _one_scale(x: Tensor, dim: int, wavelet: str) -> Tensor:
 
 @cache
 def _one_scale_matrix(side: int, wavelet: str) -> NDArray[np.float64]:
-    """One scale of the transform of a line, orthogonal: low frequencies above high ones."""
+    """Return one scale of the transform of a line, orthogonal: low frequencies above high ones."""
     low, high = pywt.dwt(np.eye(side), wavelet, mode="periodization", axis=0)
     return np.concatenate([low, high])
 
@@ -165,18 +150,11 @@ def _one_scale_matrix(side: int, wavelet: str) -> NDArray[np.float64]:
 # --- Orthogonal bases of small rectangles of coefficients, each adapted to one direction ---
 
 
-ROUNDING = 9
-"""Decimals to which distances are compared, so that pixels of one line count as equally far."""
-
-
 @cache
 def bases(height: int, width: int, directions: int) -> NDArray[np.float64]:
-    """Bases of a rectangle: its pixels, and one for each of ``directions`` angles in [0, pi).
+    """Return the bases of a rectangle: its pixels, and one for each of the angles in [0, pi).
 
-    Returns
-    -------
-    ndarray
-        Orthogonal matrices, (directions + 1, height * width, height * width), a basis vector a row.
+    They are (directions + 1, height * width, height * width), a basis vector per row.
 
     Examples
     --------
@@ -192,9 +170,9 @@ def bases(height: int, width: int, directions: int) -> NDArray[np.float64]:
 
 
 def order(height: int, width: int, angle: float) -> NDArray[np.int64]:
-    """Pixels of a rectangle by distance from a line at ``angle`` (radians), ties along the line.
+    """Return the pixels of a rectangle by distance from a line, ties along the line.
 
-    Angles are counted from the rows; the second row lies at positive distance from the first.
+    Its angle, in radians, is counted from the rows; the second row lies at positive distance.
 
     Examples
     --------
@@ -211,7 +189,7 @@ def order(height: int, width: int, angle: float) -> NDArray[np.int64]:
 
 @cache
 def haar(n: int) -> NDArray[np.float64]:
-    """Haar transform of sequences of any length n >= 1, orthogonal, (n, n), from coarse to fine.
+    """Return the Haar transform of sequences of any length n >= 1, orthogonal, coarse to fine.
 
     A run is split into halves, the first the longer where its length is odd: a wavelet is constant
     on either half and of mean zero.
@@ -226,17 +204,13 @@ def haar(n: int) -> NDArray[np.float64]:
     for start, stop in runs:
         if stop - start > 1:
             middle = (start + stop + 1) // 2
-            rows.append(_wavelet(n, start, middle, stop))
+            first, second = middle - start, stop - middle
+            wavelet = np.zeros(n)
+            wavelet[start:middle] = math.sqrt(second / first / (first + second))
+            wavelet[middle:stop] = -math.sqrt(first / second / (first + second))
+            rows.append(wavelet)
             runs.extend([(start, middle), (middle, stop)])
     return np.stack(rows)
-
-
-def _wavelet(n: int, start: int, middle: int, stop: int) -> NDArray[np.float64]:
-    first, second = middle - start, stop - middle
-    wavelet = np.zeros(n)
-    wavelet[start:middle] = math.sqrt(second / first / (first + second))
-    wavelet[middle:stop] = -math.sqrt(first / second / (first + second))
-    return wavelet
 
 
 # --- The bandlet basis that fits coefficients best ---
@@ -250,10 +224,10 @@ multiply them, of the same shape, and to the cost of each basis, (n, rows, colum
 def best_approximation(
     coefficients: Tensor, threshold: Tensor, directions: int, squares: tuple[int, ...]
 ) -> Tensor:
-    """Hard thresholding of subbands in the orthogonal basis of lowest Lagrangian.
+    """Return subbands, (n, h, w), hard thresholded in the orthogonal basis of lowest Lagrangian.
 
-    The result is the orthogonal projection on the basis vectors that are kept. Gradients pass
-    through the projection, not through the choice.
+    This projects them on the basis vectors that are kept. Gradients pass through the projection,
+    not through the choice.
 
     Parameters
     ----------
@@ -265,11 +239,6 @@ def best_approximation(
         Number of angles in [0, pi).
     squares : tuple of int
         Sides of the squares, each twice the one before.
-
-    Returns
-    -------
-    Tensor
-        Approximations of the subbands, (n, h, w).
 
     Examples
     --------
@@ -292,26 +261,13 @@ def best_approximation(
 def best_shrinkage(
     noisy: Tensor, clean: Tensor, sigma: Tensor, directions: int, squares: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """Shrinkage of subbands in the orthogonal basis, and by the factors, best for the clean ones.
+    """Return noisy subbands, (n, h, w), shrunk in the basis and by the factors best for clean ones.
 
     Of all these bases, it is in this one that the factors of equation 12 have the smallest
-    expected error.
+    expected error, which is returned as well: a sum over coefficients, (n,).
 
-    Parameters
-    ----------
-    noisy, clean : Tensor
-        Subbands with and without noise, (n, h, w).
-    sigma : Tensor
-        Standard deviation of the noise of each, positive, (n,).
-    directions, squares
-        As for :func:`best_approximation`; without directions there is only one basis.
-
-    Returns
-    -------
-    estimates : Tensor
-        The clean subbands as estimated from the noisy ones, (n, h, w).
-    expected : Tensor
-        Squared error that the noise causes on average, a sum over coefficients, (n,).
+    The noise of each has the standard deviation ``sigma``, (n,); ``directions`` and ``squares`` are
+    as for :func:`best_approximation`. Without directions there is only one basis.
 
     Examples
     --------
@@ -344,27 +300,30 @@ def check_squares(squares: tuple[int, ...]) -> None:
 def _in_best_basis(
     coefficients: Tensor, rule: Rule, directions: int, squares: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
-    """What the rule makes of subbands, (n, h, w), and its costs in the basis of lowest cost.
+    """Apply the rule to subbands, (n, h, w), in the basis of lowest cost; return its costs too.
 
     ``coefficients`` are (m, n, h, w): the first of m versions of the subbands, which may be the
     only one, chooses basis and factors, and the last one is multiplied.
     """
+    rows, columns = coefficients.shape[-2:]
     best, cost = _in_squares(coefficients, rule, directions, squares[0])
     for smaller, larger in pairwise(squares):
-        if smaller >= max(coefficients.shape[-2:]):
+        if smaller >= max(rows, columns):
             break
         other, other_cost = _in_squares(coefficients, rule, directions, larger)
-        cost = _sum_of_four(cost)
+        # The cost of four smaller squares, or of as many as there are at a border.
+        cost = F.avg_pool2d(cost, 2, ceil_mode=True, divisor_override=1)
         better = other_cost <= cost
         cost = torch.where(better, other_cost, cost)
-        best = torch.where(_enlarged(better, larger, best), other, best)
+        better = better.repeat_interleave(larger, -2).repeat_interleave(larger, -1)
+        best = torch.where(better[:, :rows, :columns], other, best)
     return best, cost
 
 
 def _in_squares(
     coefficients: Tensor, rule: Rule, directions: int, side: int
 ) -> tuple[Tensor, Tensor]:
-    """Estimate in squares of one side, and the cost of each, (n, rows, columns)."""
+    """Apply the rule in squares of one side; return the cost of each too, (n, rows, columns)."""
     strips = []
     for strip in _cut(coefficients, side, dim=-2):
         parts = _cut(strip, side, dim=-1)
@@ -375,14 +334,14 @@ def _in_squares(
 
 
 def _cut(coefficients: Tensor, side: int, dim: int) -> list[Tensor]:
-    """The part that whole squares fill, and the rest that is narrower than one; either may lack."""
+    """Return the part that whole squares fill, and the rest that is narrower, where there are."""
     length = coefficients.shape[dim]
     whole = length - length % side
     return [part for part in coefficients.split([whole, length - whole], dim) if part.shape[dim]]
 
 
 def _in_rectangles(part: Tensor, rule: Rule, directions: int, side: int) -> tuple[Tensor, Tensor]:
-    """The same for a part that squares, or equal rectangles narrower than they are, fill."""
+    """Apply the rule to a part that squares fill, or equal rectangles narrower than they are."""
     height, width = min(side, part.shape[-2]), min(side, part.shape[-1])
     basis = torch.from_numpy(bases(height, width, directions)).to(part)
     rectangles = part.unflatten(-1, (-1, width)).unflatten(-3, (-1, height)).transpose(-2, -3)
@@ -393,14 +352,3 @@ def _in_rectangles(part: Tensor, rule: Rule, directions: int, side: int) -> tupl
     estimate = torch.einsum("kij,nabki->nabj", basis, expanded[-1] * factors)
     estimate = estimate.unflatten(-1, (height, width)).transpose(-2, -3)
     return estimate.flatten(-2).flatten(-3, -2), cost.squeeze(-1)
-
-
-def _sum_of_four(cost: Tensor) -> Tensor:
-    """Cost of squares of one side in each square of twice that side."""
-    return functional.avg_pool2d(cost, 2, ceil_mode=True, divisor_override=1)
-
-
-def _enlarged(choice: Tensor, side: int, like: Tensor) -> Tensor:
-    """The choice of each square given to all its coefficients."""
-    rows, columns = like.shape[-2:]
-    return choice.repeat_interleave(side, -2)[:, :rows].repeat_interleave(side, -1)[..., :columns]

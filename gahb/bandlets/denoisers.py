@@ -17,14 +17,14 @@ from gahb.bandlets.bases import (
     synthesis,
 )
 from gahb.checks import check_choice, check_count, check_images, check_number
-from gahb.denoiser import NonBlindDenoiser
+from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.optimal.densities import Oracle
 
 __all__ = ["Bandlets", "OracleBandlets", "Wavelets"]
 
 
-class Wavelets(NonBlindDenoiser):
+class Wavelets(BaseDenoiser):
     """Hard thresholding of the wavelet coefficients of y, the same basis for every image [1]_.
 
     Coefficients below ``constant`` * sigma are set to zero, those of the coarsest scale are kept.
@@ -33,9 +33,6 @@ class Wavelets(NonBlindDenoiser):
 
     Parameters
     ----------
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
     constant : float
         Threshold in units of sigma.
     wavelet : str
@@ -54,29 +51,28 @@ class Wavelets(NonBlindDenoiser):
     Examples
     --------
     >>> y = torch.rand(2, 1, 32, 32)
-    >>> Wavelets().at(0.1)(y).shape
+    >>> Wavelets()(y, sigma=0.1).shape
     torch.Size([2, 1, 32, 32])
-    >>> torch.allclose(Wavelets(sigma=1e-6)(y), y, atol=1e-5)
+    >>> torch.allclose(Wavelets()(y, sigma=1e-6), y, atol=1e-5)
     True
     """
 
     def __init__(
         self,
-        sigma: float | Tensor | None = None,
         constant: float = 3.0,
         wavelet: str = "sym4",
         shifts: int = 1,
     ) -> None:
-        super().__init__(sigma)
+        super().__init__()
         check_number("constant", constant, low=0)
         check_choice("wavelet", wavelet, WAVELETS)
         check_count("shifts", shifts)
         self.constant, self.wavelet, self.shifts = constant, wavelet, shifts
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
-        threshold = self.constant * self.noise_levels(len(y)).to(y)
+        threshold = self.constant * noise_levels(sigma, len(y)).to(y)
         return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
 
     def _denoised(self, y: Tensor, threshold: Tensor) -> Tensor:
@@ -85,7 +81,7 @@ class Wavelets(NonBlindDenoiser):
         return synthesis(approximation, kept, self.wavelet)
 
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
-        """Subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
+        """Return subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
         return subbands * (subbands.abs() > threshold.view(-1, 1, 1, 1, 1))
 
 
@@ -93,16 +89,16 @@ class Bandlets(Wavelets):
     """Hard thresholding in the bandlet basis that fits each noisy image best [1]_, [2]_.
 
     The wavelet coefficients are cut into squares. In each square those that lie along a direction
-    are put together by a further orthogonal transform, where that makes fewer of them large (see
-    ``gahb.bandlets.bases``). Squares and directions are chosen from y, its noise included.
+    are put together by a further orthogonal transform, where that makes fewer of them large.
+    Squares and directions are chosen from y, its noise included.
 
-    For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper). The
-    bandlets here are the simplest ones: directions are straight within a square, and the further
-    transform is Haar's. Squares at the borders are cut where they do not fit.
+    For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper).
+    These are the simplest ones: directions are straight within a square, and the transform is
+    Haar's. Squares at the borders are cut where they do not fit.
 
     Parameters
     ----------
-    sigma, constant, wavelet, shifts
+    constant, wavelet, shifts
         As for :class:`Wavelets`.
     directions : int
         Number of angles in [0, pi).
@@ -119,20 +115,19 @@ class Bandlets(Wavelets):
     Examples
     --------
     >>> y = torch.rand(2, 1, 32, 32)
-    >>> Bandlets().at(0.1)(y).shape
+    >>> Bandlets()(y, sigma=0.1).shape
     torch.Size([2, 1, 32, 32])
     """
 
     def __init__(
         self,
-        sigma: float | Tensor | None = None,
         constant: float = 3.0,
         wavelet: str = "sym4",
         shifts: int = 1,
         directions: int = 8,
         squares: tuple[int, ...] = (4, 8, 16),
     ) -> None:
-        super().__init__(sigma, constant, wavelet, shifts)
+        super().__init__(constant, wavelet, shifts)
         check_count("directions", directions)
         check_squares(squares)
         self.directions, self.squares = directions, squares
@@ -145,7 +140,7 @@ class Bandlets(Wavelets):
 
 
 def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor:
-    """Average of f over shifts of y, each estimate shifted back."""
+    """Return the average of f over shifts of y, each estimate shifted back."""
     total = torch.zeros_like(y)
     for down in range(shifts):
         for across in range(shifts):
@@ -154,33 +149,21 @@ def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor
     return total / shifts**2
 
 
-# --- The oracle in bandlets ---
-
-
 class OracleBandlets(Oracle):
     """Shrinkage by the best factors in the bandlet basis that is best for each clean image.
 
     As in :class:`gahb.optimal.OracleBasis`, the factors are those of equation 12. Squares and
-    directions are chosen as by :class:`Bandlets` [1]_, but from x instead of y, and so that the
-    expected error is smallest. They depend on sigma. Wavelets are among the bases to choose from,
-    so that the error is at most that of the oracle in wavelets.
+    directions are chosen as by :class:`Bandlets`, but from x and sigma, so that the expected error
+    is smallest. It is at most that of the oracle in wavelets, which are among the bases.
 
     Parameters
     ----------
     x : Tensor
         Clean images, (n, C, H, W), of even sides of at least 8 pixels.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
     wavelet, squares
         As for :class:`Bandlets`.
     directions : int
         Number of angles in [0, pi); 0 for the oracle in wavelets.
-
-    References
-    ----------
-    .. [1] C. Dossal, E. Le Pennec, S. Mallat. Bandlet image estimation with model selection.
-       Signal Processing 91, 2011.
 
     Examples
     --------
@@ -188,49 +171,47 @@ class OracleBandlets(Oracle):
     >>> from gahb.optimal import OracleBasis
     >>> edge = (torch.arange(32)[:, None] > torch.arange(32)).double().view(1, 1, 32, 32)
     >>> in_bandlets, in_wavelets = OracleBandlets(edge), OracleBasis(edge, wavelet_basis(32))
-    >>> bool(in_bandlets.at(0.1).expected_mse() < 0.7 * in_wavelets.at(0.1).expected_mse())
+    >>> bool(in_bandlets.expected_mse(0.1) < 0.7 * in_wavelets.expected_mse(0.1))
     True
     """
 
     def __init__(
         self,
         x: Tensor,
-        sigma: float | Tensor | None = None,
         wavelet: str = "sym4",
         directions: int = 8,
         squares: tuple[int, ...] = (4, 8, 16),
     ) -> None:
-        super().__init__(x, sigma)
+        super().__init__(x)
         check_choice("wavelet", wavelet, WAVELETS)
         check_count("directions", directions, minimum=0)
         check_squares(squares)
         self.scales = scales_of_images("x", x)
         self.wavelet, self.directions, self.squares = wavelet, directions, squares
 
-    def expected_mse(self) -> Tensor:
-        """Squared error that the noise causes on average, a mean over pixels, (n,) in float64.
+    def expected_mse(self, sigma: Sigma) -> Tensor:
+        """Return the expected squared error (equation 12), a mean over pixels, (n,)."""
+        return self._shrunk(in_double(self.images), sigma)[1] / self.images[0].numel()
 
-        It is sigma^2 sum_k lambda_k(x) (equation 12) in the basis of each image.
-        """
-        return self._shrunk(in_double(self.images))[1] / self.images[0].numel()
+    def _estimate(self, y: Tensor, sigma: Sigma | None) -> Tensor:
+        return self._shrunk(y, sigma)[0]
 
-    def _estimate(self, y: Tensor) -> Tensor:
-        return self._shrunk(y)[0]
-
-    def _shrunk(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
+    def _shrunk(self, y: Tensor, sigma: Sigma | None) -> tuple[Tensor, Tensor]:
+        """Return estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
         pair = torch.stack([in_double(self.images).to(y), y])
         approximation, details = analysis(pair, self.wavelet, self.scales)
         # In the coarsest scale there is nothing to choose, here as in Bandlets.
-        coarsest, expected = self._subbands(approximation, directions=0)
-        finer = [self._subbands(subbands, self.directions) for subbands in details]
+        coarsest, expected = self._subbands(approximation, sigma, directions=0)
+        finer = [self._subbands(subbands, sigma, self.directions) for subbands in details]
         estimate = synthesis(coarsest, [subbands for subbands, _ in finer], self.wavelet)
         return estimate, sum((error for _, error in finer), start=expected)
 
-    def _subbands(self, pair: Tensor, directions: int) -> tuple[Tensor, Tensor]:
-        """The same for the clean and the noisy subbands of one scale, (2, n, ..., h, w)."""
+    def _subbands(
+        self, pair: Tensor, sigma: Sigma | None, directions: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the same for the clean and noisy subbands of one scale, (2, n, ..., h, w)."""
         clean, noisy = pair.flatten(1, -3)
         n = pair.shape[1]
-        sigma = self.noise_levels(n).to(pair).repeat_interleave(len(clean) // n)
-        estimate, expected = best_shrinkage(noisy, clean, sigma, directions, self.squares)
+        levels = noise_levels(sigma, n).to(pair).repeat_interleave(len(clean) // n)
+        estimate, expected = best_shrinkage(noisy, clean, levels, directions, self.squares)
         return estimate.view(pair.shape[1:]), expected.view(n, -1).sum(dim=1)

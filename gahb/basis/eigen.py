@@ -12,6 +12,7 @@ from torch import Tensor
 
 from gahb.basis.jacobian import Function, Jacobian, jacobian_at
 from gahb.checks import check_count, check_images, check_number
+from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
 
@@ -58,7 +59,13 @@ class Basis:
 
 
 def adaptive_basis(
-    f: Function, y: Tensor, k: int | None = None, *, tolerance: float = 0.01, seed: int = 0
+    f: Function,
+    y: Tensor,
+    k: int | None = None,
+    *,
+    sigma: float | Tensor | None = None,
+    tolerance: float = 0.01,
+    seed: int = 0,
 ) -> Basis:
     r"""Return the basis in which a denoiser shrinks an image, with its factors (Figure 3).
 
@@ -68,14 +75,15 @@ def adaptive_basis(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images to estimates; one that is not blind is given as ``f.at(sigma)``.
-        A network is evaluated in evaluation mode, and left as it was.
+    f : callable
+        Denoiser f(y) or f(y, sigma). A network is evaluated in evaluation mode, and left as it was.
     y : Tensor
         One noisy image, (1, C, H, W), float32 or float64, on the device of ``f``.
     k : int, optional
         Number of leading eigenpairs, found without forming the Jacobian, in much less time where
         k is far below d = C H W. By default all d, from the whole Jacobian.
+    sigma : float or Tensor, optional
+        Noise level, for denoisers that are not blind.
     tolerance : float
         Largest residual that is accepted where k is given. Eigenvalues that stand apart are much
         closer: their error is of the order of the residual squared, over their distance.
@@ -94,7 +102,7 @@ def adaptive_basis(
     """
     check_number("tolerance", tolerance, low=torch.finfo(torch.float64).eps)
     check_count("seed", seed, minimum=0)
-    with jacobian_at(f, y) as jacobian, torch.no_grad():
+    with jacobian_at(at(f, sigma), y) as jacobian, torch.no_grad():
         if k is None:
             return _dense(jacobian)
         check_count("k", k, maximum=jacobian.size)

@@ -13,6 +13,7 @@ from torch.func import linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_count, check_images
+from gahb.denoiser import at
 from gahb.devices import images_at_a_time, in_batches
 
 __all__ = [
@@ -25,7 +26,7 @@ __all__ = [
 ]
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
-Function = Callable[[Tensor], Tensor]
+Function = Callable[..., Tensor]
 
 
 class Jacobian:
@@ -191,7 +192,13 @@ def _check_differentiable(f: Function, y: Tensor) -> None:
         raise ValueError("f: its derivative at y holds NaN or infinity; accepted: finite values")
 
 
-def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]) -> Tensor:
+def equivalent_filters(
+    f: Function,
+    y: Tensor,
+    pixels: Sequence[tuple[int, int]],
+    *,
+    sigma: float | Tensor | None = None,
+) -> Tensor:
     r"""Return the filters by which a denoiser computes pixels: rows of its Jacobian [1]_.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
@@ -199,10 +206,12 @@ def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]
 
     Parameters
     ----------
-    f, y
+    f, y, sigma
         As for :func:`gahb.adaptive_basis`: a denoiser and one noisy image, (1, C, H, W).
     pixels : sequence of (int, int)
         Rows and columns of n pixels, of the first channel where there are several.
+    sigma : float or Tensor, optional
+        Noise level, for denoisers that are not blind.
 
     Returns
     -------
@@ -219,7 +228,7 @@ def equivalent_filters(f: Function, y: Tensor, pixels: Sequence[tuple[int, int]]
     >>> equivalent_filters(lambda y: y.flip(3), torch.rand(1, 1, 1, 3), [(0, 2)]).flatten()
     tensor([1., 0., 0.])
     """
-    with jacobian_at(f, y) as jacobian:
+    with jacobian_at(at(f, sigma), y) as jacobian:
         if not len(pixels):
             raise ValueError("pixels: there are none; accepted: at least one (row, column)")
         for pixel in pixels:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from gahb.basis.jacobian import CHUNK, Function, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
+from gahb.denoiser import at
 from gahb.devices import in_double
 from gahb.metrics.curves import Estimate, interval, resampled_means
 
@@ -35,22 +36,30 @@ class Risk(Estimate):
     per_image: Tensor
 
 
-def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 0) -> Trace:
+def trace_jacobian(
+    f: Function,
+    y: Tensor,
+    probes: int | None = 16,
+    seed: int = 0,
+    *,
+    sigma: float | Tensor | None = None,
+) -> Trace:
     r"""Return the trace of a denoiser's Jacobian at noisy images, the sum of its factors.
 
     Hutchinson's estimate [1]_ is the mean of :math:`\langle v, J v \rangle` over random signs v.
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images to estimates, each independently of the others; one that is not blind
-        is given as ``f.at(sigma)``.
+    f : callable
+        Denoiser f(y) or f(y, sigma), of each image independently of the others.
     y : Tensor
         Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
     probes : int or None
         Number of random vectors per image; None for the exact trace, from d products.
     seed : int
         Fixes the vectors: those of image i depend on it and i alone.
+    sigma : float or Tensor, optional
+        Noise level, for denoisers that are not blind.
 
     References
     ----------
@@ -62,7 +71,7 @@ def trace_jacobian(f: Function, y: Tensor, probes: int | None = 16, seed: int = 
     >>> trace_jacobian(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)).value
     tensor([8.], dtype=torch.float64)
     """
-    products = _estimates_and_products(f, y, probes, seed)[1]
+    products = _estimates_and_products(at(f, sigma), y, probes, seed)[1]
     if probes is None:
         return Trace(*[products[:, 0]] * 3)
     low, high = interval(resampled_means(products, seed))
@@ -80,7 +89,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     Parameters
     ----------
     f, y, seed
-        As for :func:`trace_jacobian`; ``f.at(sigma)`` is used where it exists.
+        As for :func:`trace_jacobian`.
     sigma : float
         Standard deviation of the noise in ``y``, on the scale where images lie in [0, 1].
     probes : int or None
@@ -100,8 +109,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     16.0
     """
     check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
-    denoise = f.at(sigma) if hasattr(f, "at") else f
-    estimates, products = _estimates_and_products(denoise, y, probes, seed)
+    estimates, products = _estimates_and_products(at(f, sigma), y, probes, seed)
     residuals = (in_double(y.detach()).cpu() - estimates).flatten(1)
     d = residuals.shape[1]
     per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d

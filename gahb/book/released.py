@@ -41,15 +41,7 @@ class Released(NamedTuple):
 
 
 def released_network(recipe: Recipe) -> nn.Module | None:
-    """The released network of a recipe of the paper edition, in evaluation mode; None without one.
-
-    Raises
-    ------
-    FileNotFoundError
-        If ``GAHB_RELEASED`` names no folder.
-    ValueError
-        If two checkpoints answer the recipe, or the one that does is of another network.
-    """
+    """Return the released network of a recipe of the paper edition, in evaluation mode, if any."""
     file = checkpoint(recipe)
     if file is None:
         return None
@@ -62,10 +54,7 @@ def released_network(recipe: Recipe) -> nn.Module | None:
 
 
 def checkpoint(recipe: Recipe) -> Path | None:
-    """The released file that answers a recipe of the paper edition, or None.
-
-    A file that bears the recipe's own name, ``<name>.pt``, goes before all others.
-    """
+    """Return the released file for a recipe of the paper edition; ``<name>.pt`` before others."""
     folder = released_folder()
     if folder is None or recipe.edition != "paper":
         return None
@@ -74,7 +63,8 @@ def checkpoint(recipe: Recipe) -> Path | None:
     named = folder / f"{recipe.name}.pt"
     if named.is_file():
         return named
-    fitting = [r for r in found(folder) if fits(r, recipe)]
+    released = map(read_path, sorted(folder.rglob("model.pt")))
+    fitting = [r for r in released if r is not None and fits(r, recipe)]
     largest = max((r.n or 0 for r in fitting), default=0)
     best = [r.file for r in fitting if r.n == largest]
     if len(best) > 1:
@@ -85,14 +75,8 @@ def checkpoint(recipe: Recipe) -> Path | None:
     return best[0] if best else None
 
 
-def found(folder: Path) -> list[Released]:
-    """All released checkpoints under a folder, in the order of their names."""
-    read = (read_path(file) for file in sorted(folder.rglob("model.pt")))
-    return [released for released in read if released is not None]
-
-
 def read_path(file: Path) -> Released | None:
-    """What the path of a checkpoint tells, or None if it is not built as the released ones are.
+    """Return what the path of a checkpoint tells, or None if it is not like the released ones.
 
     Examples
     --------
@@ -109,7 +93,7 @@ def read_path(file: Path) -> Released | None:
 
 
 def fits(released: Released, recipe: Recipe) -> bool:
-    """Whether a checkpoint is of the network, the data, N and the subset of a recipe."""
+    """Return whether a checkpoint is of the network, the data, N and the subset of a recipe."""
     word = DATA.get(recipe.images)
     if word is None or word not in released.data or released.n is None:
         return False

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
+from gahb.denoiser import at
 from gahb.devices import images_at_a_time, in_batches, in_double
 
 __all__ = [
@@ -31,7 +32,7 @@ __all__ = [
     "unit_noise",
 ]
 
-Function = Callable[[Tensor], Tensor]
+Function = Callable[..., Tensor]
 Level = TypeVar("Level", float, Tensor)
 
 RESAMPLES = 1000
@@ -130,13 +131,13 @@ def unit_noise(x: Tensor, seed: int) -> Tensor:
 def denoised(
     f: Function, x: Tensor, noise: Tensor, sigma: float, batch_size: int | None = None
 ) -> Tensor:
-    """Return f(x + sigma noise), (n, C, H, W), by ``f.at(sigma)`` where it exists.
+    """Return f(x + sigma noise), (n, C, H, W), by f(y, sigma).
 
     Images are denoised ``batch_size`` at a time, by default as many as the memory allows.
     """
     if batch_size is not None:
         check_count("batch_size", batch_size)
-    denoise = f.at(sigma) if hasattr(f, "at") else f
+    denoise = at(f, sigma)
 
     def batch(items: slice) -> Tensor:
         clean = x[items]
@@ -350,8 +351,8 @@ def psnr_curve(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        ``f.at(sigma)`` is used where it exists; a plain callable maps noisy images to estimates.
+    f : callable
+        Denoiser, called as f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images in [0, 1], (n, C, H, W), on the device of ``f``.
     input_psnr : sequence of float

@@ -59,8 +59,8 @@ def kl_gap(
 
     Parameters
     ----------
-    f, f_star : BaseDenoiser or callable
-        The denoiser, and the optimal one; ``.at(sigma)`` is used where it exists.
+    f, f_star : callable
+        The denoiser and the optimal one, called as f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images, drawn from the true density, (n, C, H, W), on the device of both.
     sigma : sequence of float

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from gahb.checks import check_count, check_images
 
-__all__ = ["BFCNN", "BiasFreeNorm", "NormalizedConv", "UNet", "convolution", "receptive_field"]
+__all__ = ["BFCNN", "UNet", "receptive_field"]
 
 
 VARIANCE_FLOOR = 1e-5  # of the released code: the released running deviations contain it
@@ -21,18 +21,19 @@ MOMENTUM = 0.1
 
 
 def convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """3x3 convolution with zero padding and without a bias."""
+    """Return a 3x3 convolution with zero padding and without a bias."""
     layer = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return layer
 
 
 class DividedByDeviation(torch.autograd.Function):
-    """x (gamma / sd(x)) with its gradient, in three quarters of the passes that autograd needs.
+    r"""x (gamma / sd(x)) with its gradient, in three quarters of the passes that autograd needs.
 
-    With u = (x - m) / sd, the output is gamma (u + m / sd): batch normalization, whose kernels
-    torch has, plus a constant a channel. So the gradient is that of batch normalization plus
-    gamma / sd * mean(g) * (1 - u m / sd), for g the gradient of the output.
+    With :math:`u = (x - m) / s`, for the mean m and the deviation s, the output is
+    :math:`\gamma (u + m / s)`: batch normalization, whose kernels torch has, plus a constant per
+    channel. So the gradient is that of batch normalization plus
+    :math:`(\gamma / s) \, \bar g \, (1 - u m / s)`, for g the gradient of the output.
     """
 
     @staticmethod
@@ -62,22 +63,17 @@ class MeanOverProcesses(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> Tensor:
-        return mean_over_processes(x)
+        total = x.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return mean_over_processes(gradients[0])
-
-
-def mean_over_processes(x: Tensor) -> Tensor:
-    """Mean of a tensor over the processes."""
-    total = x.clone()
-    dist.all_reduce(total)
-    return total / dist.get_world_size()
+        return MeanOverProcesses.forward(ctx, gradients[0])
 
 
 def divided_by_deviation(x: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
-    """x (gamma / sd(x)) for the deviation (C,) over images, pixels and processes; and that."""
+    """Return x (gamma / sd(x)), and the deviation sd (C,) over images, pixels and processes."""
     several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
     single = x.dtype == gamma.dtype  # not so under autocast
     if x.device.type == "cpu" and single and not several:
@@ -111,7 +107,7 @@ class BiasFreeNorm(nn.Module):
         self.register_buffer("running_sd", torch.ones(channels))
 
     def scale(self) -> Tensor:
-        """Factor of each channel in evaluation, gamma / running deviation, (C,)."""
+        """Return the factor of each channel in evaluation, gamma / running deviation, (C,)."""
         return self.gamma / self.running_sd
 
     def forward(self, x: Tensor) -> Tensor:
@@ -135,16 +131,13 @@ class NormalizedConv(nn.Module):
         """Map (n, inputs, H, W) to (n, outputs, H, W)."""
         if self.training:
             return F.relu(self.norm(self.conv(x)))
-        # A constant factor a channel commutes with the convolution: fold it, and save a pass.
+        # A constant factor per channel commutes with the convolution: fold it, and save a pass.
         weight = self.conv.weight * self.norm.scale()[:, None, None, None]
         return F.relu(F.conv2d(x, weight, padding=1))
 
 
-# --- The bias-free UNet (Appendix A.1, Table 1) ---
-
-
 class UNet(nn.Module):
-    """Bias-free UNet, whose output is the residual y - f(y).
+    """Bias-free UNet of Appendix A.1, whose output is the residual y - f(y).
 
     Each encoder block has two convolutions and is followed by 2x2 average pooling; two middle
     convolutions; each decoder block starts with a 2x2 transposed convolution and joins the
@@ -159,12 +152,10 @@ class UNet(nn.Module):
     channels : int
         Channels of the images.
 
-    References
-    ----------
-    Table 1 of the paper: 360k, 1.8m, 7.6m, 31m parameters for 1, 2, 3, 4 blocks of width 64.
-
     Examples
     --------
+    Table 1 of the paper: 360k, 1.8m, 7.6m, 31m parameters for 1, 2, 3, 4 blocks of width 64.
+
     >>> network = UNet(blocks=2, width=64)
     >>> sum(p.numel() for p in network.parameters())
     1825024
@@ -185,13 +176,15 @@ class UNet(nn.Module):
             self.encoder.append(two_convolutions(inputs, outputs))
         self.middle = two_convolutions(widths[-2], widths[-1])
         self.pool = nn.AvgPool2d(2)
-        self.upsample = nn.ModuleList(upsampling(2 * w, w) for w in widths[:-1])
+        self.upsample = nn.ModuleList(
+            nn.ConvTranspose2d(2 * w, w, kernel_size=2, stride=2, bias=False) for w in widths[:-1]
+        )
         last = nn.Sequential(NormalizedConv(2 * width, width), convolution(width, channels))
         self.decoder = nn.ModuleList([last])
         self.decoder.extend(two_convolutions(2 * w, w) for w in widths[1:-1])
 
     def forward(self, y: Tensor) -> Tensor:
-        """Residual of noisy images ``y``, both (n, channels, H, W)."""
+        """Return the residual of noisy images ``y``, both (n, channels, H, W)."""
         check_images("y", y, self.channels, finite=False)
         multiple = 2**self.blocks
         if y.shape[-2] % multiple or y.shape[-1] % multiple:
@@ -199,8 +192,8 @@ class UNet(nn.Module):
                 f"y: sides {y.shape[-2]} x {y.shape[-1]} are not multiples of {multiple}, "
                 f"as a UNet of {self.blocks} blocks needs"
             )
-        skipped: list[Tensor] = []
         x: Tensor = y
+        skipped: list[Tensor] = []
         for block in self.encoder:
             x = block(x)
             skipped.append(x)
@@ -213,22 +206,14 @@ class UNet(nn.Module):
 
 
 def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
-    """Two normalized convolutions, the first of which changes the number of channels."""
+    """Return two normalized convolutions, the first of which changes the number of channels."""
     return nn.Sequential(NormalizedConv(inputs, outputs), NormalizedConv(outputs, outputs))
 
 
-def upsampling(inputs: int, outputs: int) -> nn.ConvTranspose2d:
-    """2x2 transposed convolution that doubles both sides."""
-    return nn.ConvTranspose2d(inputs, outputs, kernel_size=2, stride=2, bias=False)
-
-
-# --- The bias-free convolutional network BF-CNN (Mohan et al., 2020; Appendix A.1) ---
-
-
 class BFCNN(nn.Module):
-    """Bias-free convolutional network without subsampling, whose output is the residual y - f(y).
+    """Bias-free network BF-CNN of Appendix A.1, without subsampling: its output is y - f(y).
 
-    All layers but the first and the last are normalized and rectified.
+    All layers but the first and the last are normalized and rectified (Mohan et al., 2020).
 
     Parameters
     ----------
@@ -257,35 +242,29 @@ class BFCNN(nn.Module):
         self.last = convolution(width, channels)
 
     def forward(self, y: Tensor) -> Tensor:
-        """Residual of noisy images ``y``, both (n, channels, H, W)."""
+        """Return the residual of noisy images ``y``, both (n, channels, H, W)."""
         check_images("y", y, self.channels, finite=False)
         estimate: Tensor = self.last(self.hidden(self.first(y)))
         return estimate
 
 
-# --- How much of the noisy image one pixel of the estimate depends on ---
-
-
 def receptive_field(
     network: nn.Module, side: int = 256, positions: int = 16, channels: int = 1
 ) -> tuple[int, int]:
-    """Sides of the smallest and the largest receptive field of a network, in pixels (Table 1).
+    """Return the sides of the smallest and the largest receptive field, in pixels (Table 1).
 
-    Measured, not counted: the rows of the input on which the gradient of one output pixel is not
-    zero. Where a network subsamples, it depends on the pixel: ``positions`` pixels in a row are
-    tried. The weights do not matter: all are made positive, so that no path cancels another.
+    They are measured: the rows of the input on which the gradient of one output pixel is not zero.
+    Where a network subsamples, that depends on the pixel: ``positions`` pixels in a row are tried.
+    The weights do not matter: all are made positive, so that no path cancels another.
 
     Parameters
     ----------
     network : torch.nn.Module
-        Maps (n, channels, side, side) to the same shape by convolutions, pooling and the like. It
-        is left as it is.
-    side : int
-        Of the input: larger than the receptive field.
+        Maps (n, channels, side, side) to the same shape by convolutions, pooling and the like.
+    side, channels : int
+        Of the input, whose sides are larger than the receptive field.
     positions : int
         Neighboring output pixels to try, at least the factor by which the network subsamples.
-    channels : int
-        Channels of the input.
 
     Examples
     --------
@@ -295,7 +274,10 @@ def receptive_field(
     check_count("side", side)
     check_count("positions", positions, maximum=side)
     check_count("channels", channels)
-    positive = _positive(network)
+    positive = copy.deepcopy(network).to("cpu", torch.float64).eval()
+    with torch.no_grad():
+        for weights in positive.parameters():
+            weights.fill_(1 / weights[0].numel())  # which averages: neither huge nor tiny
     y = torch.ones(positions, channels, side, side, dtype=torch.float64, requires_grad=True)
     pixel = (side - positions) // 2 + torch.arange(positions)
     with torch.enable_grad():
@@ -306,12 +288,3 @@ def receptive_field(
         raise ValueError(f"side: {side} is not larger than the receptive field")
     sides = reached.sum(dim=1)
     return int(sides.min()), int(sides.max())
-
-
-def _positive(network: nn.Module) -> nn.Module:
-    """A copy in double precision whose weights average: positive, and neither huge nor tiny."""
-    positive = copy.deepcopy(network).to("cpu", torch.float64).eval()
-    with torch.no_grad():
-        for weights in positive.parameters():
-            weights.fill_(1 / weights[0].numel())
-    return positive

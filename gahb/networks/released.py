@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gahb.networks.architectures import BFCNN, UNet
 
@@ -20,48 +20,40 @@ NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv
 
 
 def from_released(released: Mapping[str, Tensor] | str | PathLike[str]) -> UNet | BFCNN:
-    """Network with the weights of a released checkpoint, its architecture read off the shapes.
+    """Return the network of a released checkpoint, in evaluation mode.
+
+    Its architecture is read off the shapes, and its outputs equal those of the released network.
 
     Parameters
     ----------
     released : mapping or path
         A state dictionary as saved by the released code (keys such as
         ``module.encoder.0.0.weight``), or the path of the ``.pt`` file that holds it.
-
-    Returns
-    -------
-    UNet or BFCNN
-        In evaluation mode, with outputs equal to those of the released network.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the path names no file.
-    ValueError
-        If the file holds pickled code or no state dictionary, or a key or a shape is not one of
-        the released code's.
     """
     if isinstance(released, str | PathLike):
-        released = read_checkpoint(Path(released))
+        released = _read(Path(released))
     weights = {key.removeprefix("module."): value for key, value in released.items()}
     network: UNet | BFCNN
     if any(key.startswith("conv_layers.") for key in weights):
-        renamed = {bfcnn_key(k): v for k, v in weights.items()}
-        network = empty_bfcnn(weights)
+        renamed = {_bfcnn_key(key): value for key, value in weights.items()}
+        network = BFCNN(*_architecture(weights, "conv_layers", "conv_layers.0.weight"))
+        # The number of the last convolution depends on the depth.
+        last = f"hidden.{len(network.hidden)}.conv.weight"
+        renamed = {"last.weight" if key == last else key: v for key, v in renamed.items()}
     elif any(key.startswith("encoder.") for key in weights):
-        renamed = {unet_key(k): v for k, v in weights.items()}
-        network = empty_unet(weights)
+        renamed = {_unet_key(key): value for key, value in weights.items()}
+        network = UNet(*_architecture(weights, "encoder", "encoder.0.0.weight"))
     else:
         raise ValueError(
             f"released: keys {list(weights)[:3]} are of no released network; "
             "accepted: those of its UNet (encoder...) or BF_CNN (conv_layers...)"
         )
-    load_reshaped(network, renamed)
+    _load(network, renamed)
     return network.eval()
 
 
-def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
-    """State dictionary of a ``.pt`` file, refusing pickled code."""
+def _read(path: Path) -> Mapping[str, Tensor]:
+    """Return the state dictionary in a ``.pt`` file, refusing pickled code."""
     if not path.is_file():
         raise FileNotFoundError(f"released: there is no file {path}")
     try:
@@ -76,30 +68,17 @@ def read_checkpoint(path: Path) -> Mapping[str, Tensor]:
     return content
 
 
-def empty_unet(weights: Mapping[str, Tensor]) -> UNet:
-    """UNet of the architecture that the released ``weights`` have."""
-    blocks = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("encoder."))
-    width, channels = first_shape(weights, "encoder.0.0.weight")
-    return UNet(blocks, width, channels)
+def _architecture(weights: Mapping[str, Tensor], part: str, first: str) -> tuple[int, int, int]:
+    """Return the depth, width and channels of a network, by its parts and first convolution."""
+    if first not in weights:
+        raise ValueError(f"released: the key {first} is missing")
+    depth = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith(f"{part}."))
+    width, channels = weights[first].shape[:2]
+    return depth, width, channels
 
 
-def empty_bfcnn(weights: Mapping[str, Tensor]) -> BFCNN:
-    """BF-CNN of the architecture that the released ``weights`` have."""
-    layers = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith("conv_layers."))
-    width, channels = first_shape(weights, "conv_layers.0.weight")
-    return BFCNN(layers, width, channels)
-
-
-def first_shape(weights: Mapping[str, Tensor], key: str) -> tuple[int, int]:
-    """Outputs and inputs of the first convolution."""
-    if key not in weights:
-        raise ValueError(f"released: the key {key} is missing")
-    outputs, inputs = weights[key].shape[:2]
-    return outputs, inputs
-
-
-def bfcnn_key(key: str) -> str:
-    """Our name of a weight of the released BF_CNN, but for the last convolution's."""
+def _bfcnn_key(key: str) -> str:
+    """Return our name of a weight of the released BF_CNN, but for the last convolution's."""
     match = re.fullmatch(r"(conv_layers|BN_layers)\.(\d+)\.(weight|gammas|running_sd)", key)
     if match is None:
         raise ValueError(f"released: the key {key} is not one of the released BF_CNN")
@@ -109,8 +88,8 @@ def bfcnn_key(key: str) -> str:
     return "first.weight" if index == 0 else f"hidden.{index - 1}.conv.weight"
 
 
-def unet_key(key: str) -> str:
-    """Our name of a weight of the released UNet.
+def _unet_key(key: str) -> str:
+    """Return our name of a weight of the released UNet.
 
     A released block lists convolution, normalization and ReLU one by one; ours groups them. Only
     the first convolution (no normalization behind it) and the last stand alone in both.
@@ -130,13 +109,9 @@ def unet_key(key: str) -> str:
     return f"{path}.{position // 3}.{NORM[tensor]}"
 
 
-def load_reshaped(network: nn.Module, weights: Mapping[str, Tensor]) -> None:
+def _load(network: UNet | BFCNN, weights: Mapping[str, Tensor]) -> None:
     """Load ``weights``, normalization constants (1, C, 1, 1) of the released code as (C,)."""
     expected = network.state_dict()
-    if isinstance(network, BFCNN):
-        # The last convolution's number depends on the depth, so it is renamed here.
-        last = f"hidden.{len(network.hidden)}.conv.weight"
-        weights = {("last.weight" if k == last else k): v for k, v in weights.items()}
     if missing := sorted(expected.keys() ^ weights.keys()):
         raise ValueError(f"released: {missing[0]} is missing or unexpected ({len(missing)} in all)")
     for key, value in weights.items():

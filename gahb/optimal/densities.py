@@ -1,4 +1,7 @@
-"""Posterior means of densities in closed form, and the oracle that shrinks in a basis."""
+"""Posterior means of densities in closed form, and the oracle that shrinks in a basis.
+
+All is computed in float64; every result is differentiable in ``y``.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_count, check_finite, check_float, check_images, check_number
-from gahb.denoiser import NonBlindDenoiser
+from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch, check_orthonormal, rows
@@ -22,28 +25,26 @@ __all__ = ["EmpiricalBayes", "Gaussian", "GaussianMixture", "Oracle", "OracleBas
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
 
 
-class Gaussian(NonBlindDenoiser):
-    """Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
+class Gaussian(BaseDenoiser):
+    r"""Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
 
-    With eigenvalues c_k and eigenvectors e_k of the covariance, the optimal denoiser of equation 8
-    is the Wiener filter [1]_,
+    With eigenvalues :math:`c_k` and eigenvectors :math:`e_k` of the covariance, the optimal
+    denoiser of equation 8 is the Wiener filter [1]_,
 
-        f*(y) = m + sum_k lambda_k <y - m, e_k> e_k,   lambda_k = c_k / (c_k + sigma^2):
+    .. math::
+
+        f^\star(y) = m + \sum_k \lambda_k \langle y - m, e_k \rangle e_k, \quad
+        \lambda_k = \frac{c_k}{c_k + \sigma^2}:
 
     its basis and its shrinkage factors are the same for every image. For any other density of
-    that mean and covariance it is the best affine denoiser. All is computed in float64, and every
-    result is differentiable in ``y``.
+    that mean and covariance it is the best affine denoiser.
 
     Parameters
     ----------
     mean : Tensor
         Mean image m, (C, H, W). A vector of length d is the image (1, 1, d).
     covariance : Tensor
-        Covariance C of the flattened images, (d, d), symmetric and without negative eigenvalues;
-        those of zero are accepted.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` and :meth:`draw` can be called.
+        Covariance C of the flattened images, (d, d), symmetric, positive semi-definite.
 
     References
     ----------
@@ -53,7 +54,7 @@ class Gaussian(NonBlindDenoiser):
     Examples
     --------
     >>> f = Gaussian(torch.zeros(1, 1, 2), torch.diag(torch.tensor([1.0, 0.0])))
-    >>> f.at(1.0)(torch.ones(1, 1, 1, 2))
+    >>> f(torch.ones(1, 1, 1, 2), sigma=1.0)
     tensor([[[[0.5000, 0.0000]]]])
     """
 
@@ -61,10 +62,8 @@ class Gaussian(NonBlindDenoiser):
     variances: Tensor
     basis: Tensor
 
-    def __init__(
-        self, mean: Tensor, covariance: Tensor, sigma: float | Tensor | None = None
-    ) -> None:
-        super().__init__(sigma)
+    def __init__(self, mean: Tensor, covariance: Tensor) -> None:
+        super().__init__()
         _check_mean(mean)
         _check_covariance(covariance, mean.numel())
         variances, basis = torch.linalg.eigh(in_double(covariance))
@@ -78,75 +77,63 @@ class Gaussian(NonBlindDenoiser):
         self.register_buffer("basis", basis)
 
     @classmethod
-    def of(cls, x: Tensor, sigma: float | Tensor | None = None) -> Self:
-        """Gaussian with the mean and the covariance of images, the best affine denoiser of them.
+    def of(cls, x: Tensor) -> Self:
+        """Return the Gaussian of the mean and the covariance of images: their best affine denoiser.
 
         Parameters
         ----------
         x : Tensor
-            Images in [0, 1], (n, C, H, W), or uint8 in 0 ... 255. Fewer of them than pixels leave
-            directions without variance, in which all is taken for noise.
-        sigma : float or Tensor, optional
-            As for the class.
+            Images in [0, 1] or uint8, (n, C, H, W). Fewer of them than pixels leave directions
+            without variance, in which all is taken for noise.
 
         Examples
         --------
-        >>> f = Gaussian.of(torch.rand(1000, 1, 4, 4), sigma=0.1)
-        >>> f(torch.rand(2, 1, 4, 4)).shape
+        >>> f = Gaussian.of(torch.rand(1000, 1, 4, 4))
+        >>> f(torch.rand(2, 1, 4, 4), sigma=0.1).shape
         torch.Size([2, 1, 4, 4])
         """
         check_batch("x", x)
         vectors = rows("x", x, centered=False)
         mean = vectors.mean(0)
         vectors -= mean
-        return cls(mean.view(x.shape[1:]), vectors.T @ vectors / len(x), sigma)
+        return cls(mean.view(x.shape[1:]), vectors.T @ vectors / len(x))
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
-        coefficients, noise = self._observed(y)
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the posterior mean E[x | y] of noisy images (n, C, H, W), of their dtype."""
+        coefficients, noise = self._observed(y, sigma)
         shrunk = coefficients * (self.variances / (self.variances + noise))
         return ((shrunk @ self.basis.T).view(y.shape) + self.mean).to(y)
 
-    def log_density(self, y: Tensor) -> Tensor:
-        """Log density log p_sigma(y) of noisy images (n, C, H, W), which is N(m, C + sigma^2 Id).
-
-        Returns
-        -------
-        Tensor
-            (n,) in float64, in nats.
-        """
-        coefficients, noise = self._observed(y)
+    def log_density(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return log p_sigma(y), that of N(m, C + sigma^2 Id), of noisy images, (n,) in nats."""
+        coefficients, noise = self._observed(y, sigma)
         variances = self.variances + noise
         terms = coefficients.square() / variances + (2 * math.pi * variances).log()
         return -terms.sum(1) / 2
 
-    def posterior_covariance(self, y: Tensor) -> Tensor:
-        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
-
-        It is diagonal in the eigenvectors of C, with entries c_k sigma^2 / (c_k + sigma^2), and
-        the same wherever y is.
-        """
-        _, noise = self._observed(y)
+    def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return Cov[x | y], (n, d, d): c_k sigma^2 / (c_k + sigma^2) along each e_k."""
+        _, noise = self._observed(y, sigma)
         remaining = self.variances * noise / (self.variances + noise)
         return (self.basis * remaining[:, None]) @ self.basis.T
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
-        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
         return self.drawn_from(random_numbers(seed), n)
 
     def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
-        """Clean images by a stream of random numbers, (n, C, H, W)."""
+        """Return clean images by a stream of random numbers, (n, C, H, W)."""
         white = torch.from_numpy(stream.standard_normal((n, len(self.variances))))
         colored = (white.to(self.basis) * self.variances.sqrt()) @ self.basis.T
         return colored.view(n, *self.mean.shape) + self.mean
 
-    def _observed(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Coefficients of y - m in the basis, (n, d), and variances of the noise, (n, 1)."""
+    def _observed(self, y: Tensor, sigma: Sigma | None) -> tuple[Tensor, Tensor]:
+        """Return the coefficients of y - m, (n, d), and the variances of the noise, (n, 1)."""
         check_images("y", y, size=self.mean.shape, finite=False)
         noisy = in_double(y)
-        noise = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
+        noise = noise_levels(sigma, len(y)).to(noisy)[:, None] ** 2
         return (noisy - self.mean).flatten(1) @ self.basis, noise
 
 
@@ -171,19 +158,18 @@ def _check_covariance(covariance: Any, d: int) -> None:
         )
 
 
-# --- The posterior mean for a mixture of Gaussians ---
+class GaussianMixture(BaseDenoiser):
+    r"""Exact posterior mean for images x from one of several Gaussians, chosen by chance.
 
+    With weights :math:`w_j`, means :math:`m_j` and covariances :math:`C_j`, the optimal denoiser of
+    equation 8 is that of each Gaussian, by the posterior probability that x came from it,
 
-class GaussianMixture(NonBlindDenoiser):
-    """Exact posterior mean for images x from one of several Gaussians, chosen by chance.
+    .. math::
 
-    With weights w_j, means m_j and covariances C_j, the optimal denoiser of equation 8 is that of
-    each Gaussian, weighed with the posterior probability that x came from it,
+        f^\star(y) = \sum_j p(j \mid y) f^\star_j(y), \quad
+        p(j \mid y) \propto w_j \, \mathcal N(y; m_j, C_j + \sigma^2 \mathrm{Id}).
 
-        f*(y) = sum_j p(j | y) f*_j(y),   p(j | y) ∝ w_j N(y; m_j, C_j + sigma^2 Id).
-
-    With covariances of zero it is :class:`EmpiricalBayes`. All is computed in float64, and every
-    result is differentiable in ``y``.
+    With covariances of zero it is :class:`EmpiricalBayes`.
 
     Parameters
     ----------
@@ -193,30 +179,21 @@ class GaussianMixture(NonBlindDenoiser):
         Mean images, (k, C, H, W). A vector of length d is the image (1, 1, d).
     covariances : Tensor
         Covariances of the flattened images, (k, d, d), as for :class:`Gaussian`.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` and :meth:`draw` can be called.
 
     Examples
     --------
     Two points at -1 and 1, half way between which either may have been observed:
 
     >>> means = torch.tensor([-1.0, 1.0]).view(2, 1, 1, 1)
-    >>> f = GaussianMixture(torch.tensor([0.5, 0.5]), means, torch.zeros(2, 1, 1), sigma=0.5)
-    >>> f(torch.tensor([0.0, 0.1, 1.0]).view(3, 1, 1, 1)).flatten()
+    >>> f = GaussianMixture(torch.tensor([0.5, 0.5]), means, torch.zeros(2, 1, 1))
+    >>> f(torch.tensor([0.0, 0.1, 1.0]).view(3, 1, 1, 1), sigma=0.5).flatten()
     tensor([0.0000, 0.3799, 0.9993])
     """
 
     log_prior: Tensor
 
-    def __init__(
-        self,
-        weights: Tensor,
-        means: Tensor,
-        covariances: Tensor,
-        sigma: float | Tensor | None = None,
-    ) -> None:
-        super().__init__(sigma)
+    def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
+        super().__init__()
         check_images("means", means)
         _check_weights(weights, len(means))
         if not isinstance(covariances, Tensor) or len(covariances) != len(means):
@@ -226,30 +203,26 @@ class GaussianMixture(NonBlindDenoiser):
             Gaussian(mean, covariance) for mean, covariance in zip(means, covariances, strict=True)
         )
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (n, C, H, W), of the dtype of ``y``."""
-        means, weights = self._posteriors(y)
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the posterior mean E[x | y] of noisy images (n, C, H, W), of their dtype."""
+        means, weights = self._posteriors(y, noise_levels(sigma, len(y)))
         return torch.einsum("nj,nj...->n...", weights, means).to(y)
 
-    def log_density(self, y: Tensor) -> Tensor:
-        """Log density log p_sigma(y) of noisy images (n, C, H, W): (n,) in float64, in nats."""
-        return self._log_joint(y).logsumexp(1)
+    def log_density(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return log p_sigma(y) of noisy images, (n,) in nats."""
+        return self._log_joint(y, sigma).logsumexp(1)
 
-    def posterior_covariance(self, y: Tensor) -> Tensor:
-        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64.
-
-        What is unknown within each Gaussian, and how far their posterior means lie apart.
-        """
-        means, weights = self._posteriors(y)
+    def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return Cov[x | y], (n, d, d): that within each Gaussian, and that of their means."""
+        means, weights = self._posteriors(y, sigma)
         mean = torch.einsum("nj,nj...->n...", weights, means)
         apart = (means - mean[:, None]).flatten(2)
-        within = torch.stack([g.posterior_covariance(y) for g in self._at_noise(y)], dim=1)
-        return torch.einsum(
-            "nj,njab->nab", weights, within + apart[..., None] * apart[..., None, :]
-        )
+        within = torch.stack([g.posterior_covariance(y, sigma) for g in self._each()], dim=1)
+        covariances = within + apart[..., None] * apart[..., None, :]
+        return torch.einsum("nj,njab->nab", weights, covariances)
 
     def draw(self, n: int, seed: int = 0) -> Tensor:
-        """Clean images from the density, (n, C, H, W) in float64, not confined to [0, 1]."""
+        """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
         check_count("seed", seed, minimum=0)
         stream = random_numbers(seed)
@@ -261,20 +234,16 @@ class GaussianMixture(NonBlindDenoiser):
     def _each(self) -> list[Gaussian]:
         return cast(list[Gaussian], list(self.gaussians))
 
-    def _at_noise(self, y: Tensor) -> list[Gaussian]:
-        check_images("y", y, finite=False)
-        return [gaussian.at(self.noise_levels(len(y))) for gaussian in self._each()]
-
-    def _log_joint(self, y: Tensor) -> Tensor:
-        """Log of w_j N(y; m_j, C_j + sigma^2 Id), (n, k)."""
-        densities = [gaussian.log_density(y) for gaussian in self._at_noise(y)]
+    def _log_joint(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return log(w_j N(y; m_j, C_j + sigma^2 Id)), (n, k)."""
+        densities = [gaussian.log_density(y, sigma) for gaussian in self._each()]
         return self.log_prior + torch.stack(densities, dim=1)
 
-    def _posteriors(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Posterior means within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
+    def _posteriors(self, y: Tensor, sigma: Sigma) -> tuple[Tensor, Tensor]:
+        """Return the posterior mean within each Gaussian, (n, k, C, H, W), and p(j | y), (n, k)."""
         noisy = in_double(y)
-        means = [gaussian(noisy) for gaussian in self._at_noise(y)]
-        return torch.stack(means, dim=1), self._log_joint(noisy).softmax(1)
+        means = [gaussian(noisy, sigma) for gaussian in self._each()]
+        return torch.stack(means, dim=1), self._log_joint(noisy, sigma).softmax(1)
 
 
 def _check_weights(weights: Any, k: int) -> None:
@@ -286,27 +255,24 @@ def _check_weights(weights: Any, k: int) -> None:
         raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 
 
-# --- The posterior mean for a finite training set: the denoiser that memorizes it ---
+class EmpiricalBayes(BaseDenoiser):
+    r"""Exact minimizer of the denoising error for a finite training set: perfect memorization.
 
+    When the images :math:`x_1 \ldots x_n` are all that can occur, each with probability 1 / n, the
+    optimal denoiser of equation 8 is their average under the posterior of which one was observed,
 
-class EmpiricalBayes(NonBlindDenoiser):
-    """Exact minimizer of the denoising error for a finite training set: perfect memorization.
+    .. math::
 
-    When the images x_1 ... x_n are all that can occur, each with probability 1 / n, the optimal
-    denoiser of equation 8 is their average under the posterior of which one was observed,
-
-        f*(y) = E[x | y] = sum_i p(x_i | y) x_i,   p(x_i | y) ∝ exp(-||y - x_i||^2 / (2 sigma^2)),
+        f^\star(y) = \sum_i p(x_i \mid y) \, x_i, \quad
+        p(x_i \mid y) \propto \exp \left( - \lVert y - x_i \rVert^2 / 2 \sigma^2 \right),
 
     and its Jacobian is the posterior covariance divided by sigma^2 (equation 9). A network that
-    only minimized its training error would end here. Every result is differentiable in ``y``.
+    only minimized its training error would end here.
 
     Parameters
     ----------
     x : Tensor
         Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (m,). Without
-        it only :meth:`at` can be called.
     block : int
         Training images that are compared at a time: this bounds the memory, not the result.
 
@@ -314,50 +280,50 @@ class EmpiricalBayes(NonBlindDenoiser):
     --------
     >>> f = EmpiricalBayes(torch.tensor([0.0, 1.0]).view(2, 1, 1, 1))
     >>> y = torch.tensor([0.5, 0.9]).view(2, 1, 1, 1)
-    >>> f.at(0.1)(y).flatten()
+    >>> f(y, sigma=0.1).flatten()
     tensor([0.5000, 1.0000])
-    >>> f.at(10.0)(y).flatten()
+    >>> f(y, sigma=10.0).flatten()
     tensor([0.5000, 0.5010])
     """
 
     images: Tensor
 
-    def __init__(self, x: Tensor, sigma: float | Tensor | None = None, block: int = 1024) -> None:
-        super().__init__(sigma)
+    def __init__(self, x: Tensor, block: int = 1024) -> None:
+        super().__init__()
         _check_training_images(x)
         check_count("block", block)
         self.register_buffer("images", x)
         self.block = block
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the posterior mean E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
 
         A running average over blocks keeps the memory at (m + block) images in float64; when
         gradients are recorded, autograd keeps all n of them.
         """
         mean = torch.zeros_like(in_double(y)).flatten(1)
         log_mass = mean.new_full((len(y), 1), -torch.inf)
-        for images, logits in self._blocks(y):
+        for images, logits in self._blocks(y, sigma):
             block_mean = logits.softmax(1) @ images
             block_log_mass = logits.logsumexp(1, keepdim=True)
             log_mass = torch.logaddexp(log_mass, block_log_mass)
             mean = mean + (block_log_mass - log_mass).exp() * (block_mean - mean)
         return mean.to(y).reshape(y.shape)
 
-    def log_weights(self, y: Tensor) -> Tensor:
-        """Log posterior probabilities log p(x_i | y), (m, n) in float64."""
-        logits = [logits for _, logits in self._blocks(y)]
+    def log_weights(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return the log posterior probabilities log p(x_i | y), (m, n)."""
+        logits = [logits for _, logits in self._blocks(y, sigma)]
         return torch.cat(logits, dim=1).log_softmax(1)
 
-    def _blocks(self, y: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
-        """Flattened training images and their unnormalized log posteriors, block by block.
+    def _blocks(self, y: Tensor, sigma: Sigma | None) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield flattened training images and their unnormalized log posteriors by blocks.
 
         The term -||y||^2 / (2 sigma^2) is common to all images and left out. What remains reaches
         10^8 at small noise while differences of order 1 decide, hence float64.
         """
         check_images("y", y, size=self.images.shape[1:], finite=False)
         noisy = in_double(y).flatten(1)
-        variance = self.noise_levels(len(y)).to(noisy)[:, None] ** 2
+        variance = noise_levels(sigma, len(y)).to(noisy)[:, None] ** 2
         for stored in self.images.split(self.block):
             images = in_double(stored).flatten(1)
             if not stored.is_floating_point():
@@ -375,47 +341,38 @@ def _check_training_images(x: Tensor) -> None:
         check_number("x", float(extreme), low=0, high=1)
 
 
-# --- The oracle ---
-
-
-class Oracle(NonBlindDenoiser):
-    """Denoiser of noisy versions of images that it knows; subclasses say how it shrinks them.
-
-    Parameters
-    ----------
-    x : Tensor
-        Clean images, (n, C, H, W).
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
-    """
+class Oracle(BaseDenoiser):
+    """Denoiser of noisy versions of images x, (n, C, H, W); subclasses say how it shrinks them."""
 
     images: Tensor
 
-    def __init__(self, x: Tensor, sigma: float | Tensor | None = None) -> None:
-        super().__init__(sigma)
+    def __init__(self, x: Tensor) -> None:
+        super().__init__()
         check_images("x", x)
         self.register_buffer("images", x)
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Estimate of the clean images from noisy versions of them, (n, C, H, W)."""
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate of the clean images from noisy versions of them, (n, C, H, W)."""
         check_images("y", y, finite=False)
         if y.shape != self.images.shape:
             accepted = f"{tuple(self.images.shape)}, noisy versions of x"
             raise ValueError(f"y: shape {tuple(y.shape)} is not {accepted}")
-        return self._estimate(in_double(y)).to(y)
+        return self._estimate(in_double(y), sigma).to(y)
 
-    def _estimate(self, y: Tensor) -> Tensor:
-        """The same for y in float64, in float64."""
+    def _estimate(self, y: Tensor, sigma: Sigma | None) -> Tensor:
+        """Return the same for y in float64, in float64."""
         raise NotImplementedError
 
 
 class OracleBasis(Oracle):
-    """Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
+    r"""Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
 
     From noisy versions of the very images x, it estimates
 
-        f(y) = sum_k lambda_k <y, e_k> e_k,   lambda_k = <x, e_k>^2 / (<x, e_k>^2 + sigma^2):
+    .. math::
+
+        f(y) = \sum_k \lambda_k \langle y, e_k \rangle e_k, \quad
+        \lambda_k = \frac{\langle x, e_k \rangle^2}{\langle x, e_k \rangle^2 + \sigma^2}:
 
     no factors that do not depend on the noise have a smaller expected error (equations 11 and 12).
     Since x is not known, no denoiser can do this; it bounds what the basis is good for.
@@ -427,9 +384,6 @@ class OracleBasis(Oracle):
     basis : Tensor
         Orthonormal vectors e_k as images, (k, C, H, W), or a basis for each image,
         (n, k, C, H, W). With fewer vectors than pixels, what lies outside of them is set to zero.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
 
     References
     ----------
@@ -438,47 +392,46 @@ class OracleBasis(Oracle):
 
     Examples
     --------
-    >>> import torch
     >>> x = torch.tensor([3.0, 0.0]).view(1, 1, 1, 2)
     >>> f = OracleBasis(x, basis=torch.eye(2).view(2, 1, 1, 2))
-    >>> f.at(1.0)(torch.ones(1, 1, 1, 2))
+    >>> f(torch.ones(1, 1, 1, 2), sigma=1.0)
     tensor([[[[0.9000, 0.0000]]]])
     """
 
     basis: Tensor
     energies: Tensor
 
-    def __init__(self, x: Tensor, basis: Tensor, sigma: float | Tensor | None = None) -> None:
-        super().__init__(x, sigma)
+    def __init__(self, x: Tensor, basis: Tensor) -> None:
+        super().__init__(x)
         _check_basis(basis, x)
         vectors = in_double(basis).flatten(-3)
         self.register_buffer("basis", vectors)
         self.register_buffer("energies", self._coefficients(x).square())
 
-    def shrinkage(self) -> Tensor:
-        """Shrinkage factors lambda_k(x) of each image, (n, k) in float64."""
-        return self.energies / (self.energies + self._noise())
+    def shrinkage(self, sigma: Sigma | None) -> Tensor:
+        """Return the shrinkage factors lambda_k(x) of each image, (n, k)."""
+        return self.energies / (self.energies + self._noise(sigma))
 
-    def expected_mse(self) -> Tensor:
-        """Squared error that the noise causes on average, a mean over pixels, (n,) in float64.
+    def expected_mse(self, sigma: Sigma) -> Tensor:
+        """Return the expected squared error, a mean over pixels, (n,).
 
         It is sigma^2 sum_k lambda_k(x) (equation 12), and the energy outside of the basis.
         """
         energy = in_double(self.images).square().flatten(1).sum(1)
         outside = (energy - self.energies.sum(1)).clamp(min=0)
-        within = (self._noise() * self.shrinkage()).sum(1)
+        within = (self._noise(sigma) * self.shrinkage(sigma)).sum(1)
         return (within + outside) / self.images[0].numel()
 
-    def _estimate(self, y: Tensor) -> Tensor:
-        shrunk = self.shrinkage() * self._coefficients(y)
+    def _estimate(self, y: Tensor, sigma: Sigma | None) -> Tensor:
+        shrunk = self.shrinkage(sigma) * self._coefficients(y)
         return (shrunk.unsqueeze(-2) @ self.basis).view(y.shape)
 
-    def _noise(self) -> Tensor:
-        """Variance of the noise of each image, (n, 1)."""
-        return self.noise_levels(len(self.images)).to(self.energies)[:, None] ** 2
+    def _noise(self, sigma: Sigma | None) -> Tensor:
+        """Return the variance of the noise of each image, (n, 1)."""
+        return noise_levels(sigma, len(self.images)).to(self.energies)[:, None] ** 2
 
     def _coefficients(self, y: Tensor) -> Tensor:
-        """Inner products <y, e_k>, (n, k) in float64."""
+        """Return the inner products <y, e_k>, (n, k)."""
         return (self.basis @ in_double(y).flatten(1).unsqueeze(-1)).squeeze(-1)
 
 

@@ -1,4 +1,7 @@
-"""Posterior means of image classes of few parameters: linear parts exactly, others by grids."""
+"""Posterior means of image classes of few parameters: linear parts exactly, others by grids.
+
+All is computed in float64; every result is differentiable in ``y``.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images
-from gahb.denoiser import NonBlindDenoiser
+from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.manifolds import (
     AMPLITUDE,
@@ -29,30 +32,17 @@ from gahb.images.manifolds import (
 __all__ = ["Disks", "ManifoldDenoiser", "Ray", "Sines", "box_of_mass", "gauss_legendre"]
 
 
-COARSE = 6
-"""Points along each side of the grids that search for the mass."""
-NEGLIGIBLE = -14.0
-"""Log density, relative to the highest found, of points that are left out."""
-RESOLVED = 4
-"""Spacings of a grid over which the mass extends when the search ends."""
-GRIDS = 60
-"""Grids after which a search ends in any case, such as for an image that holds NaN."""
+COARSE = 6  # points along each side of the grids that search for the mass
+NEGLIGIBLE = -14.0  # log density, relative to the highest found, of points that are left out
+RESOLVED = 4  # spacings of a grid over which the mass extends when the search ends
+GRIDS = 60  # after which a search ends in any case, such as for an image that holds NaN
+CHUNK = 128  # masks at a time: what a processor's cache holds is made twice as fast
 
 
 def gauss_legendre(low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tensor]:
-    """Nodes and log weights of Gauss-Legendre quadrature over a box.
+    """Return the nodes (order^q, q) and log weights of Gauss-Legendre quadrature over a box.
 
-    Parameters
-    ----------
-    low, high : Tensor
-        Corners of the box, (q,). With q = 0 there is one node, which has no coordinates.
-    order : int
-        Nodes along each side.
-
-    Returns
-    -------
-    tuple of Tensor
-        Nodes (order^q, q), and the logarithms of their weights, which sum to 1, (order^q,).
+    Its corners are (q,); with q = 0 there is one node, without coordinates. The weights sum to 1.
 
     Examples
     --------
@@ -70,22 +60,11 @@ def gauss_legendre(low: Tensor, high: Tensor, order: int) -> tuple[Tensor, Tenso
 def box_of_mass(
     log_density: Callable[[Tensor], Tensor], low: Tensor, high: Tensor
 ) -> tuple[Tensor, Tensor]:
-    """The smaller box around almost all of the mass of a density, by ever finer grids.
+    """Return the corners (q,) of the box around almost all mass of a density within another box.
 
-    A box is searched on a coarse grid, and shrunk to the points where the density is not
-    negligible and their neighbors, again and again until the grid resolves the mass.
-
-    Parameters
-    ----------
-    log_density : callable
-        Unnormalized log density of points (n, q), (n,).
-    low, high : Tensor
-        Corners of a box outside of which there is no mass, (q,).
-
-    Returns
-    -------
-    tuple of Tensor
-        Corners of a box within it, (q,).
+    It is searched on a coarse grid, and shrunk to the points where the density is not negligible
+    and their neighbors, again and again until the grid resolves the mass. ``log_density`` takes
+    points (n, q), and need not be normalized.
 
     Examples
     --------
@@ -108,7 +87,7 @@ def box_of_mass(
 
 
 def grid(low: Tensor, high: Tensor, shares: Tensor) -> Tensor:
-    """Points of a regular grid, (len(shares)^q, q), at these shares of each side of a box (q,)."""
+    """Return points (len(shares)^q, q) of a grid, at these shares of each side of a box (q,)."""
     points = low.new_zeros(1, 0)
     for start, stop in zip(low, high, strict=True):
         along = start + (stop - start) * shares
@@ -117,11 +96,8 @@ def grid(low: Tensor, high: Tensor, shares: Tensor) -> Tensor:
     return points
 
 
-# --- Posterior means for smooth families of images ---
-
-
 class Posterior(NamedTuple):
-    """What an observed image says of the geometry, and of the amplitudes given each geometry.
+    """Posterior of the m geometries, and of the k amplitudes given each of them.
 
     Attributes
     ----------
@@ -141,18 +117,18 @@ class Posterior(NamedTuple):
     covariances: Tensor
 
     def mean(self) -> Tensor:
-        """Posterior mean of the image, (d,)."""
+        """Return the posterior mean of the image, (d,)."""
         shares = self.weights[:, None] * self.amplitudes
         return shares.flatten() @ self.designs.flatten(0, 1)
 
     def variance(self) -> Tensor:
-        """Trace of the posterior covariance of the image."""
+        """Return the trace of the posterior covariance of the image."""
         moments = self.covariances + self.amplitudes[:, :, None] * self.amplitudes[:, None]
         energies = (self.products * moments).sum(dim=(1, 2))
         return self.weights @ energies - self.mean().square().sum()
 
     def covariance(self) -> Tensor:
-        """Posterior covariance of the image, (d, d): within the geometries and between them."""
+        """Return the posterior covariance of the image, (d, d): within geometries and between."""
         roots = self.weights.sqrt()[:, None]
         factors = torch.linalg.cholesky(self.covariances)
         within = factors.mT @ self.designs * roots[..., None]
@@ -161,22 +137,17 @@ class Posterior(NamedTuple):
         return deviations.mT @ deviations
 
 
-class ManifoldDenoiser(NonBlindDenoiser):
+class ManifoldDenoiser(BaseDenoiser):
     """Posterior mean for images x = sum_k a_k D_k(g) of Gaussian amplitudes a and geometry g.
 
     Given the geometry, all is Gaussian: amplitudes and evidence p(y | g) are in closed form. The
     geometry is uniform in a box, over which Gauss-Legendre quadrature follows the posterior's mass.
-    All is computed in float64, and the results are differentiable in ``y``.
-
-    Subclasses give the box, the law of the amplitudes, and the images D_k(g).
+    Subclasses give the box, the distribution of the amplitudes, and the images D_k(g).
 
     Parameters
     ----------
     size : int
-        Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
+        Pixels per side of the images, from 8.
     order : int, optional
         Nodes of the quadrature along each coordinate of the geometry.
     """
@@ -187,55 +158,47 @@ class ManifoldDenoiser(NonBlindDenoiser):
     prior: Tensor
     prior_deviation: float
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(sigma)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__()
         check_count("size", size, minimum=8)
         self.order = self.ORDER if order is None else order
         check_count("order", self.order)
         self.size = size
 
     def designs(self, geometry: Tensor) -> Tensor:
-        """Images D_k(g) that the amplitudes multiply, (m, k, d), of geometries (m, q)."""
+        """Return the images D_k(g), (m, k, d), of geometries (m, q)."""
         raise NotImplementedError
 
     def box(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """Corners (q,) of the box of geometries in which those that gave ``y`` (d,) may be."""
+        """Return the corners (q,) of the box of the geometries that may have given ``y`` (d,)."""
         return self.low, self.high
 
-    def forward(self, y: Tensor) -> Tensor:
-        """Posterior mean f*(y) = E[x | y] of noisy images (n, 1, H, W), of the dtype of ``y``."""
-        means = torch.stack([posterior.mean() for posterior in self._posteriors(y)])
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the posterior mean E[x | y] of noisy images (n, 1, H, W), of their dtype."""
+        means = torch.stack([posterior.mean() for posterior in self._posteriors(y, sigma)])
         return means.to(y).view(y.shape)
 
-    def squared_error(self, y: Tensor) -> Tensor:
-        """Expected error E[||x - f*(y)||^2 | y], the least there is, (n,) in float64.
+    def squared_error(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return the expected error E[||x - f*(y)||^2 | y], the least there is, (n,).
 
-        Its mean over noisy images is d times the optimal mean squared error, from far fewer of
-        them than the errors themselves would take.
+        It takes far fewer noisy images to average it than to average the errors themselves.
         """
-        return torch.stack([posterior.variance() for posterior in self._posteriors(y)])
+        return torch.stack([posterior.variance() for posterior in self._posteriors(y, sigma)])
 
-    def posterior_covariance(self, y: Tensor) -> Tensor:
-        """Covariance Cov[x | y] of what an observed image may have been, (n, d, d) in float64."""
-        return torch.stack([posterior.covariance() for posterior in self._posteriors(y)])
+    def posterior_covariance(self, y: Tensor, sigma: Sigma) -> Tensor:
+        """Return the covariance Cov[x | y] of what an image may have been, (n, d, d)."""
+        return torch.stack([posterior.covariance() for posterior in self._posteriors(y, sigma)])
 
-    def _posteriors(self, y: Tensor) -> list[Posterior]:
+    def _posteriors(self, y: Tensor, sigma: Sigma | None) -> list[Posterior]:
         check_images("y", y, size=(1, self.size, self.size), finite=False)
-        noise = self.noise_levels(len(y)).tolist()
-        return [
-            self._posterior(image, sigma)
-            for image, sigma in zip(in_double(y).flatten(1), noise, strict=True)
-        ]
+        levels = noise_levels(sigma, len(y)).tolist()
+        return list(map(self._posterior, in_double(y).flatten(1), levels))
 
     def _posterior(self, y: Tensor, sigma: float) -> Posterior:
-        """The posterior of one image y (d,), its nodes where the mass is."""
+        """Return the posterior given one image y (d,), its nodes where the mass is."""
         with torch.no_grad():
             seen = y.detach()
-            corners = box_of_mass(
-                lambda geometry: self._given(geometry, seen, sigma)[0], *self.box(seen)
-            )
+            corners = box_of_mass(lambda g: self._given(g, seen, sigma)[0], *self.box(seen))
             nodes, log_weights = gauss_legendre(*corners, self.order)
         log_evidence, *given = self._given(nodes, y, sigma)
         return Posterior((log_evidence + log_weights).softmax(0), *given)
@@ -243,7 +206,7 @@ class ManifoldDenoiser(NonBlindDenoiser):
     def _given(
         self, geometry: Tensor, y: Tensor, sigma: float
     ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
-        """Log evidence of geometries (m, q), up to a constant, and the posterior given each."""
+        """Return the log evidence of geometries (m, q), up to a constant, and each posterior."""
         designs = self.designs(geometry)
         prior_precision = self.prior_deviation**-2
         products = designs @ designs.mT
@@ -256,17 +219,11 @@ class ManifoldDenoiser(NonBlindDenoiser):
         return log_evidence, designs, products, amplitudes, covariances
 
 
-# --- The posterior mean for disks (Figure 5) ---
-
-
-CHUNK = 128  # masks at a time: what a processor's cache holds is made twice as fast
-
-
 class Disks(ManifoldDenoiser):
     """Exact posterior mean for disks, the optimum that a network trained on them can reach.
 
     Both gray levels are integrated in closed form, center and radius by quadrature over the
-    posterior's mass. At small noise it projects on the tangent space of the disks: its Jacobian
+    posterior's mass. At low noise it projects on the tangent space of the disks: its Jacobian
     has five eigenvalues near 1, and its squared error is 5 sigma^2 (Figure 5).
 
     At 32 x 32 pixels, more nodes move the estimate by less than a thousandth of its error for sigma
@@ -275,29 +232,22 @@ class Disks(ManifoldDenoiser):
 
     Parameters
     ----------
-    size : int
-        Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
-    order : int, optional
-        Nodes of the quadrature along each of three coordinates.
+    size, order
+        As for :class:`ManifoldDenoiser`; center and radius are three coordinates.
 
     Examples
     --------
     >>> from gahb.images.manifolds import disk_images, disk_parameters
     >>> x = disk_images(disk_parameters([0]), size=16)
-    >>> f = Disks(size=16, sigma=0.01)
-    >>> bool((f(x) - x).norm() < 0.005)
+    >>> f = Disks(size=16)
+    >>> bool((f(x, sigma=0.01) - x).norm() < 0.005)
     True
     """
 
     ORDER = 16
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(size, sigma, order)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__(size, order)
         sides = torch.tensor([CENTER, CENTER, RADIUS], dtype=torch.float64)
         self.register_buffer("low", sides[:, 0])
         self.register_buffer("high", sides[:, 1])
@@ -305,7 +255,7 @@ class Disks(ManifoldDenoiser):
         self.prior_deviation = GRAY_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
-        """Ground and disk, (m, 2, d), of centers and radii (m, 3)."""
+        """Return ground and disk, (m, 2, d), of centers and radii (m, 3)."""
         designs = geometry.new_empty(len(geometry), 2, self.size**2)
         for part, some in zip(designs.split(CHUNK), geometry.split(CHUNK), strict=True):
             part[:, 1] = disk_masks(some, self.size).flatten(1)
@@ -313,98 +263,85 @@ class Disks(ManifoldDenoiser):
         return designs
 
 
-# --- The posterior mean for the multiples of one face (Figure 19) ---
-
-
 class Ray(ManifoldDenoiser):
-    """Exact posterior mean for the multiples s x of one face, whose factor s is Gaussian.
+    r"""Exact posterior mean for the multiples s x of one face, whose factor s is Gaussian.
 
-    It is affine, in closed form: with v the variance of s,
+    It is affine: for the mean m and the variance v of s,
 
-        f*(y) = (m + v <y - m x, x> / (v ||x||^2 + sigma^2)) x
+    .. math::
 
-    for the mean m of s. At small noise it projects on the ray, with a squared error of sigma^2, so
-    that the PSNR curve is a line of slope 1 with intercept 10 log10(d) (Figure 19).
+        f^\star(y) = \left( m + \frac{v \langle y - m x, x \rangle}
+        {v \lVert x \rVert^2 + \sigma^2} \right) x .
+
+    At low noise it projects on the ray, with a squared error of sigma^2, so that the PSNR curve is
+    a line of slope 1 with intercept 10 log10(d) (Figure 19).
 
     Parameters
     ----------
     size : int
-        Pixels a side of the images, from 8; beyond 64 the face is magnified.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
+        Pixels per side of the images, from 8; beyond 64 the face is magnified.
 
     Examples
     --------
     >>> from gahb.images.manifolds import ray_images, ray_parameters
     >>> x = ray_images(ray_parameters([0]), size=16)
-    >>> bool((Ray(size=16, sigma=0.01)(x) - x).norm() < 0.001)
+    >>> bool((Ray(size=16)(x, sigma=0.01) - x).norm() < 0.001)
     True
     """
 
     face: Tensor
 
-    def __init__(self, size: int, sigma: float | Tensor | None = None) -> None:
-        super().__init__(size, sigma, order=1)
+    def __init__(self, size: int) -> None:
+        super().__init__(size, order=1)
         self.register_buffer("face", ray_face(size).flatten()[None, None])
         self.register_buffer("prior", torch.tensor([BRIGHTNESS], dtype=torch.float64))
         self.prior_deviation = BRIGHTNESS_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
-        """The face, (1, 1, d): there is one geometry, without coordinates (1, 0)."""
+        """Return the face, (1, 1, d): there is one geometry, without coordinates (1, 0)."""
         return self.face
 
     def box(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """The corners of a space without dimensions."""
+        """Return the corners of a space without dimensions."""
         return y.new_zeros(0), y.new_zeros(0)
-
-
-# --- The posterior mean for sine waves of one frequency (Figure 20) ---
 
 
 class Sines(ManifoldDenoiser):
     """Exact posterior mean for sine waves, whose phase and amplitude are unknown.
 
-    The amplitude is integrated in closed form, the phase by quadrature. At small noise it projects
+    The amplitude is integrated in closed form, the phase by quadrature. At low noise it projects
     on the tangent plane of the cone, with a squared error of 2 sigma^2 (Figure 20).
 
     Parameters
     ----------
-    size : int
-        Pixels a side of the images, from 8.
-    sigma : float or Tensor, optional
-        Standard deviation of the noise, one for all noisy images or one for each, (n,). Without
-        it only :meth:`at` can be called.
-    order : int, optional
-        Nodes of the quadrature over the phase.
+    size, order
+        As for :class:`ManifoldDenoiser`; the phase is the one coordinate.
 
     Examples
     --------
     >>> from gahb.images.manifolds import sine_images, sine_parameters
     >>> x = sine_images(sine_parameters([0]), size=16)
-    >>> f = Sines(size=16, sigma=0.01)
-    >>> bool((f(x) - x).norm() < 0.005)
+    >>> f = Sines(size=16)
+    >>> bool((f(x, sigma=0.01) - x).norm() < 0.005)
     True
     """
 
     ORDER = 32
     waves: Tensor
 
-    def __init__(
-        self, size: int, sigma: float | Tensor | None = None, order: int | None = None
-    ) -> None:
-        super().__init__(size, sigma, order)
+    def __init__(self, size: int, order: int | None = None) -> None:
+        super().__init__(size, order)
         self.register_buffer("waves", sine_waves(size).flatten(1))
         self.register_buffer("prior", torch.tensor([AMPLITUDE], dtype=torch.float64))
         self.prior_deviation = AMPLITUDE_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
-        """Waves of amplitude 1, (m, 1, d), of phases (m, 1)."""
+        """Return waves of amplitude 1, (m, 1, d), of phases (m, 1)."""
         shares = torch.cat([torch.ones_like(geometry), geometry.cos(), geometry.sin()], dim=1)
         return (shares @ self.waves)[:, None]
 
     def box(self, y: Tensor) -> tuple[Tensor, Tensor]:
-        """One period around the phase of the noisy image: its ends are where least mass is."""
+        """Return one period around the phase of the noisy image, at whose ends least mass is."""
         _, sine, cosine = self.waves @ y
         phase = torch.atan2(cosine, sine)[None]
         return phase - torch.pi, phase + torch.pi

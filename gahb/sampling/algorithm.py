@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_choice, check_count, check_number
+from gahb.denoiser import at
 from gahb.devices import images_at_a_time, in_batches
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
@@ -142,7 +143,7 @@ class Samples:
 
 @torch.no_grad()
 def sample(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     n: int,
     size: int | tuple[int, int],
     seed: int,
@@ -166,9 +167,9 @@ def sample(
 
     Parameters
     ----------
-    f : BaseDenoiser or callable
-        Maps noisy images (m, C, H, W) to estimates of the clean ones. Where it has ``f.at``, that
-        gets the noise levels (m,) which the last step aimed at.
+    f : callable
+        Denoiser f(y) of noisy images (m, C, H, W), or f(y, sigma) for the noise levels (m,) which
+        the last step aimed at.
     n, channels, seed : int
         Number of images and of their channels C, and what fixes the noise.
     size : int or tuple of int
@@ -238,7 +239,7 @@ class State(NamedTuple):
 
 
 def _ascent(
-    f: Callable[[Tensor], Tensor],
+    f: Callable[..., Tensor],
     which: Tensor,
     mean: Tensor,
     noise: Noise,
@@ -270,8 +271,8 @@ def _ascent(
         expected = steps.shrinkage(t + 1) * sigma
 
 
-def _estimate(f: Callable[[Tensor], Tensor], x: Tensor, sigma: Tensor) -> Tensor:
-    estimate = (f.at(sigma) if hasattr(f, "at") else f)(x)
+def _estimate(f: Callable[..., Tensor], x: Tensor, sigma: Tensor) -> Tensor:
+    estimate = at(f, sigma)(x)
     if not isinstance(estimate, Tensor) or estimate.shape != x.shape:
         given = tuple(estimate.shape) if isinstance(estimate, Tensor) else type(estimate).__name__
         raise ValueError(f"f: gives {given} for images of shape {tuple(x.shape)}")

@@ -43,11 +43,12 @@ def density_1d(
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density', 'Score', 'Posterior mean']
     """
-    line, noisy = _points(span, POINTS), density.at(sigma)
+    line = _points(span, POINTS)
     y = line.view(-1, 1, 1, 1)
-    seen, clean = (f.log_density(y).exp() for f in (noisy, density.at(CLEAN)))
-    mean = noisy(y).flatten()
-    spread = noisy.posterior_covariance(y).flatten().clamp(min=0).sqrt().expand_as(mean)
+    seen, clean = (density.log_density(y, level).exp() for level in (sigma, CLEAN))
+    mean = density(y, sigma).flatten()
+    variance = density.posterior_covariance(y, sigma).flatten()
+    spread = variance.clamp(min=0).sqrt().expand_as(mean)
     fig, (left, middle, right) = look.panels(3, height=2.7, share_y=False)
     with look.style():
         left.fill_between(line, clean, color="0.85", linewidth=0)
@@ -80,12 +81,12 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density and score', 'Posterior mean of a mesh']
     """
-    side, noisy = _points(span, TONES).numpy(), density.at(sigma)
+    side = _points(span, TONES).numpy()
     places, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
-    tones = noisy.log_density(places).exp().view(TONES, TONES).numpy()
+    tones = density.log_density(places, sigma).exp().view(TONES, TONES).numpy()
     start = arrows.flatten(1).numpy()
-    step = noisy(arrows).flatten(1).numpy() - start
-    moved = noisy(mesh).view(MESH, MESH, 2).numpy()
+    step = density(arrows, sigma).flatten(1).numpy() - start
+    moved = density(mesh, sigma).view(MESH, MESH, 2).numpy()
     fig, (left, right) = look.panels(2, height=3.8)
     with look.style():
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")

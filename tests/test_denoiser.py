@@ -1,0 +1,190 @@
+"""Denoisers of other libraries go wherever ours go, and are called as their libraries call them."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+import gahb
+from gahb.denoiser import FixedSigma, at, noise_levels
+from gahb.optimal import EmpiricalBayes, Gaussian
+
+SIDE, SIGMA = 6, 0.2
+CLEAN = torch.rand(12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+
+
+class Exact(nn.Module):
+    """The Wiener filter that the stand-ins hold, for sigma as each of the libraries gives it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gaussian = Gaussian.of(CLEAN)
+
+    def wiener(self, y: Tensor, sigma: Tensor) -> Tensor:
+        assert sigma.shape == (len(y),) and sigma.dtype == y.dtype and sigma.device == y.device
+        return self.gaussian(y, sigma)
+
+
+class KDiffusion(Exact):
+    """Like ``k_diffusion.layers.Denoiser``."""
+
+    def forward(self, input: Tensor, sigma: Tensor, **kwargs) -> Tensor:
+        assert not kwargs
+        return self.wiener(input, sigma)
+
+
+class EDM(Exact):
+    """Like ``EDMPrecond``."""
+
+    def forward(
+        self, x: Tensor, sigma: Tensor, class_labels=None, force_fp32=False, **model_kwargs
+    ) -> Tensor:
+        return self.wiener(x, sigma.to(x.dtype).reshape(-1, 1, 1, 1).flatten())
+
+
+class DeepInverse(Exact):
+    """Like ``deepinv.models.Denoiser``, which spreads sigma over the pixels."""
+
+    def forward(self, x: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        noise_map = torch.ones_like(x) * sigma.view(-1, 1, 1, 1)
+        return self.wiener(x, noise_map[:, 0, 0, 0])
+
+
+KINDS = {kind.__name__: kind for kind in (KDiffusion, EDM, DeepInverse)}
+
+
+def function(y: Tensor, sigma: Tensor) -> Tensor:
+    return Gaussian.of(CLEAN)(y, sigma)
+
+
+@pytest.fixture(params=[*KINDS, "function"])
+def theirs(request):
+    return function if request.param == "function" else KINDS[request.param]()
+
+
+@pytest.fixture
+def ours() -> Gaussian:
+    return Gaussian.of(CLEAN)
+
+
+def noisy(n: int = 12, dtype: torch.dtype = torch.float64) -> Tensor:
+    noise = torch.randn(n, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(1))
+    return (CLEAN[:n] + SIGMA * noise).to(dtype)
+
+
+def test_psnr_curve(theirs, ours) -> None:
+    curves = [gahb.psnr_curve(f, CLEAN, [0, 10, 20]).per_image for f in (theirs, ours)]
+    torch.testing.assert_close(*curves)
+
+
+def test_sample(theirs, ours) -> None:
+    drawn = [gahb.sample(f, 3, SIDE, seed=0) for f in (theirs, ours)]
+    torch.testing.assert_close(*(d.images.double() for d in drawn), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("k", [None, 4])
+def test_adaptive_basis(theirs, ours, k) -> None:
+    bases = [gahb.adaptive_basis(f, noisy(1), k, sigma=SIGMA) for f in (theirs, ours)]
+    torch.testing.assert_close(*(basis.eigenvalues for basis in bases))
+    assert max(basis.asymmetry for basis in bases) < 1e-9
+    by_hand = gahb.adaptive_basis(ours.at(SIGMA), noisy(1), k)
+    assert torch.equal(by_hand.eigenvalues, bases[1].eigenvalues)
+
+
+def test_rows_and_linearity_of_the_jacobian(theirs, ours) -> None:
+    filters = [gahb.equivalent_filters(f, noisy(1), [(2, 3)], sigma=SIGMA) for f in (theirs, ours)]
+    torch.testing.assert_close(*filters)
+    errors = [gahb.linearity_error(f, noisy(1), sigma=SIGMA) for f in (theirs, ours)]
+    assert errors[0] == pytest.approx(errors[1]) and errors[0] > 0.1
+
+
+def test_risk_and_trace(theirs, ours) -> None:
+    risks = [gahb.sure(f, noisy(), SIGMA, probes=2).per_image for f in (theirs, ours)]
+    torch.testing.assert_close(*risks)
+    traces = [gahb.trace_jacobian(f, noisy(), 2, sigma=SIGMA).value for f in (theirs, ours)]
+    torch.testing.assert_close(*traces)
+
+
+def test_divergence_and_shuffling(theirs, ours) -> None:
+    gap = gahb.kl_gap(theirs, ours, CLEAN.double(), [0.1, 0.2, 0.4])
+    assert abs(gap.value) < 1e-12
+    unshuffled = [gahb.Unshuffled(f)(noisy(), SIGMA) for f in (theirs, ours)]
+    torch.testing.assert_close(*unshuffled)
+
+
+def test_forms_of_the_noise_level(ours) -> None:
+    y = noisy(3)
+    levels = torch.tensor([0.1, 0.2, 0.4], dtype=torch.float64)
+    one = ours(y, 0.2)
+    assert torch.equal(ours(y, torch.tensor(0.2, dtype=torch.float64)), one)
+    assert torch.equal(ours(y, levels)[1], one[1])
+    for f in (ours, KDiffusion()):
+        torch.testing.assert_close(at(f, levels)(y), ours(y, levels))
+        torch.testing.assert_close(at(f, torch.tensor(0.2).double())(y), one)
+    assert torch.equal(noise_levels(0.5, 2), torch.full((2,), 0.5, dtype=torch.float64))
+
+
+def test_a_noise_level_for_each_image_keeps_forward_mode(monkeypatch) -> None:
+    monkeypatch.setattr("gahb.basis.jacobian.Jacobian._backwards", lambda self: pytest.fail())
+    y, levels = noisy(1), torch.tensor([SIGMA], dtype=torch.float64)
+    for f in (EmpiricalBayes(CLEAN), EDM()):
+        one, other = (gahb.adaptive_basis(f, y, 3, sigma=sigma) for sigma in (SIGMA, levels))
+        torch.testing.assert_close(one.eigenvalues, other.eigenvalues)
+
+
+def test_blind_denoisers_ignore_the_noise_level() -> None:
+    f, y = gahb.Denoiser(gahb.UNet(blocks=1, width=4)), noisy(2, torch.float32)
+    assert torch.equal(f(y, 0.3), f(y)) and torch.equal(f.at(0.3)(y), f(y))
+    assert torch.equal(f.residual(y, 0.3), f.residual(y))
+
+    class Blind(gahb.BaseDenoiser):
+        def forward(self, y: Tensor) -> Tensor:
+            return y / 2
+
+    assert torch.equal(Blind().score(y, 0.5), -2 * y)
+    for g in (Blind(), lambda y: y, torch.zeros_like, lambda y, rate=3: y):
+        assert at(g, 0.3) is g
+
+
+def test_residual_and_score(ours) -> None:
+    y = noisy()
+    assert torch.equal(ours.residual(y, SIGMA), y - ours(y, SIGMA))
+    torch.testing.assert_close(ours.score(y, SIGMA), (ours(y, SIGMA) - y) / SIGMA**2)
+    assert torch.equal(ours.at(SIGMA).score(y, SIGMA), ours.score(y, SIGMA))
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_fixes_sigma_is_in_the_mode_and_on_the_device_of_its_denoiser(training) -> None:
+    f = KDiffusion().train(training)
+    g = at(f, SIGMA)
+    assert isinstance(g, FixedSigma) and g.training == training == f.gaussian.training
+    assert {id(b) for b in g.buffers()} == {id(b) for b in f.buffers()}
+    assert gahb.devices.device_of(g, torch.device("meta")).type == "cpu"
+    assert "sigma" not in f.__dict__
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda f, y: f(y), r"sigma: not given; accepted: f\(y, sigma\), as f is not blind$"),
+        (lambda f, y: f.residual(y), "sigma: not given"),
+        (lambda f, y: gahb.adaptive_basis(f, y[:1]), "sigma: not given"),
+        (lambda f, y: gahb.adaptive_basis(KDiffusion(), y[:1]), "sigma: not given"),
+        (lambda f, y: gahb.trace_jacobian(function, y), "sigma: not given"),
+        (lambda f, y: f.at(0.0), "sigma: 0.0 is not a finite number"),
+        (lambda f, y: at(function, torch.tensor([0.1, -1.0])), "sigma: -1.0 is not a finite"),
+        (lambda f, y: at(function, torch.ones(2, 1)), r"sigma: .* of shape \(2, 1\) is not"),
+        (lambda f, y: at(function, torch.ones(2))(y), "sigma: 2 noise levels for 12 noisy images"),
+        (lambda f, y: f(y, "0.1"), "sigma: '0.1' is not a finite number"),
+        (lambda f, y: f.score(y, -1.0), "sigma: -1.0 is not a finite number"),
+        (
+            lambda f, y: at(lambda sample, timestep: sample, 0.1),
+            r"f: takes \(sample, timestep\); accepted: \(y\) or \(y, sigma\), or see gahb.wrap$",
+        ),
+    ],
+)
+def test_bad_input_gives_one_clear_line(ours, call, message: str) -> None:
+    with pytest.raises((ValueError, TypeError), match=f"^{message}") as error:
+        call(ours, noisy())
+    assert "\n" not in str(error.value)
