@@ -238,13 +238,6 @@ def memorization_report(
     judged = [verdicts(*of_one) for of_one in zip(images, sets, reversed(sets), strict=True)]
     index = torch.stack([found.closest for found in judged])
     nearest = [gray_levels(x[i.to(x.device)]).cpu() for x, i in zip(sets, index, strict=True)]
-
-    def curves(measured_on: Sequence[Tensor]) -> tuple[Curve, ...]:
-        if input_psnr is None:
-            return ()
-        pairs = zip(models, measured_on, strict=True)
-        return tuple(psnr_curve(f, _measured(x, f), input_psnr, seed) for f, x in pairs)
-
     return Report(
         between=cosine_similarity(*images),
         to_train=torch.stack([found.to_train for found in judged]),
@@ -256,8 +249,8 @@ def memorization_report(
         n=len(train_a),
         samples=images,
         nearest=torch.stack(nearest),
-        on_train=curves(sets),
-        on_test=curves(sets[::-1] if test is None else (test, test)),
+        on_train=_curves(models, sets, input_psnr, seed),
+        on_test=_curves(models, sets[::-1] if test is None else (test, test), input_psnr, seed),
     )
 
 
@@ -287,6 +280,17 @@ def _digests(x: Tensor) -> set[bytes]:
     return {hashlib.sha256(image.numpy().tobytes()).digest() for image in stored}
 
 
-def _measured(x: Tensor, f: Any) -> Tensor:
-    """Return the first images of a set, repeated if they are few, where ``f`` computes."""
-    return gray_levels(repeated(x, MEASURED)).to(device_of(f, otherwise=x.device))
+def _curves(
+    models: Sequence[Callable[[Tensor], Tensor]],
+    sets: Sequence[Tensor],
+    input_psnr: Sequence[float] | Tensor | None,
+    seed: int,
+) -> tuple[Curve, ...]:
+    """Return the curve of each model on the first images of its set, repeated if they are few."""
+    if input_psnr is None:
+        return ()
+    clean = [gray_levels(repeated(x, MEASURED)) for x in sets]
+    return tuple(
+        psnr_curve(f, x.to(device_of(f, otherwise=x.device)), input_psnr, seed)
+        for f, x in zip(models, clean, strict=True)
+    )

@@ -274,7 +274,6 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
     True
     """
     check_choice("between", between, BETWEEN)
-    centered = between == "directions"
     by, centered = BETWEEN[between], between == "directions"
     distance = closest(x, train, min(2, len(train)), by=by, centered=centered).value
     if distance.shape[1] == 1:
