@@ -83,7 +83,7 @@ def noise_levels(
         if sigma.ndim > 1 or not sigma.is_floating_point() or not sigma.numel():
             shown = f"{sigma.dtype} of shape {tuple(sigma.shape)}"
             raise ValueError(f"sigma: {shown} is not a number or a float tensor of shape (n,)")
-        given = sigma.tolist()  # of what tensor operations give, forward mode hides the values
+        given = sigma.cpu().tolist()  # forward mode hides what operations on it give
     for level in given if isinstance(given, list) else [given]:
         check_number("sigma", level, low, high)
     levels = in_double(sigma)
