@@ -46,7 +46,7 @@ class Variance:
         The number of that image in the subset, (2, m).
     ratio : Tensor
         Distance from the closest training image over that from the second closest, (2, m), between
-        directions (:func:`gahb.distance_ratio`); NaN for N = 1.
+        directions (:func:`gahb.similarity.distance_ratio`); NaN for N = 1.
     verdicts : tuple of tuple of str
         For both networks, whether each sample is memorized, spurious or new.
     steps : Tensor
@@ -99,6 +99,7 @@ def variance(family: str, n: int) -> Variance:
     """
     pair = recipe_pair(family, n)
     path = path_of(family, n)
+    artifacts.fetch(path)
     if not path.is_file():
         if settings.edition() != "laptop":
             return measure_variance(family, n)
