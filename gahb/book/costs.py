@@ -1,14 +1,12 @@
-"""What a training costs, computed from its recipe without running it.
+"""What a training costs, counted on torch's ``meta`` device, where tensors hold no values.
 
-A network is evaluated once on torch's ``meta`` device, where tensors have shapes but no values:
-its arithmetic and what it must remember are counted, not estimated. Hours then follow from the
-peak speed of a GPU and from the share of it that is assumed to be reached.
+Operations and memory of an update are counted, not estimated. Hours follow from the peak speed of a
+GPU and from the share of it that is assumed to be reached.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import cache
 from typing import NamedTuple
 
@@ -22,9 +20,7 @@ from gahb.training import Recipe
 
 __all__ = ["PROCESSORS", "UTILIZATION", "Cost", "Processor", "cost", "overview", "plan"]
 
-UTILIZATION = 0.3
-"""Share of the peak speed assumed to be reached. Convolutions of few channels, between
-normalizations that wait for memory, reach less than matrix products do."""
+UTILIZATION = 0.3  # of the peak speed: convolutions of few channels reach less than products
 GIGA, TERA, HOUR = 1e9, 1e12, 3600
 
 
@@ -45,13 +41,11 @@ PROCESSORS = (  # by the vendor's data sheets
 )
 
 
-@dataclass(frozen=True)
-class Cost:
+class Cost(NamedTuple):
     """Cost of one training: its updates, and the operations and bytes of one update.
 
-    ``flops`` are the products and sums of all convolutions, forward and backward. ``memory`` is in
-    float32: weights, gradients, two moments, and what the backward pass needs; the training images
-    and the step of the optimizer come on top.
+    The operations are those of all convolutions. The bytes are those of weights, gradients, two
+    moments and what the backward pass needs, in float32, without the images.
     """
 
     name: str
@@ -141,11 +135,9 @@ def _table(head: str, rows: dict[str, list[Cost]], utilization: float) -> str:
     """Return rows with the hours on each GPU behind them, and what these rest on."""
     heads = "".join(f"{p.name + ' h':>9}" for p in PROCESSORS)
     speeds = ", ".join(f"{p.name} {p.teraflops:g} ({p.arithmetic})" for p in PROCESSORS)
-    lines = [
-        head + heads,
-        *(row + _hours(costs, utilization) for row, costs in rows.items()),
-        "",
-        f"Computed, not measured: {utilization:.0%} of the peak speeds in TFLOP/s,",
+    lines = [head + heads, *(row + _hours(costs, utilization) for row, costs in rows.items()), ""]
+    lines += [f"Computed, not measured: {utilization:.0%} of the peak speeds in TFLOP/s,"]
+    lines += [
         f"{speeds}.",
         "* In float32 it needs more memory than one has: share it among several.",
     ]
