@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import subprocess
 import sys
@@ -133,10 +132,11 @@ def _submitit() -> Any:
     # Read by submitit when it is imported, and by the jobs, which inherit it.
     os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", SIGNAL)
     try:
-        return importlib.import_module("submitit")
+        import submitit
     except ModuleNotFoundError as error:
         missing = "cluster: submitit is missing; run: pip install 'gahb[cluster]'"
         raise ValueError(missing) from error
+    return submitit
 
 
 @dataclass(frozen=True)
