@@ -31,7 +31,8 @@ book: $(READY) ## render the book into _build/html, executing what changed
 
 .PHONY: test
 test: lint sync ## lint, types, notebooks in sync, then all tests, examples and chapters
-	$(BIN)/python -m pytest
+	@# One thread each: two workers share the cores, and results do not depend on how many there are.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
 .PHONY: colab
 colab: $(READY) $(COLAB) ## open every chapter as Colab does, beside Colab's own packages
@@ -39,10 +40,11 @@ colab: $(READY) $(COLAB) ## open every chapter as Colab does, beside Colab's own
 	$(BIN)/python tests/colab/emulate.py $(CHAPTERS)
 
 .PHONY: lint
-lint: $(READY) ## ruff and mypy
+lint: $(READY) ## ruff, mypy, and the layers that imports must respect
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
 
 .PHONY: format
 format: $(READY) ## let ruff mend what it can
@@ -73,6 +75,10 @@ serve: book ## render the book and show it at http://localhost:8000
 picture: $(READY) ## draw the picture of README.md from the shipped trainings
 	$(BIN)/python tools/picture.py
 
+.PHONY: registry
+registry: $(READY) ## write down the checksums of what is shipped, by which a wheel fetches it
+	$(BIN)/python tools/registry.py
+
 .PHONY: lock
 lock: ## resolve requirements.txt afresh into requirements.lock (with an early Python 3.11)
 	rm -rf _build/lock
@@ -82,7 +88,7 @@ lock: ## resolve requirements.txt afresh into requirements.lock (with an early P
 
 .PHONY: clean
 clean: ## remove what was built; .venv stays
-	rm -rf _build build gahb.egg-info .mypy_cache .pytest_cache .ruff_cache
+	rm -rf _build build dist gahb.egg-info .mypy_cache .pytest_cache .ruff_cache
 	find gahb tests tools -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(READY): requirements.lock pyproject.toml

@@ -1,60 +1,71 @@
-"""The command line: ``python -m gahb COMMAND``; ``--help`` lists the commands."""
+"""The command line: ``gahb COMMAND``, or ``python -m gahb``; ``--help`` lists the commands."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 
 import torch
 
 from gahb import settings
-from gahb.book import artifacts, costs, recipes, scorecard
-from gahb.book import jobs as cluster
-from gahb.book.artifacts import progress
-from gahb.book.jobs import sweep
+from gahb.book import artifacts, costs, jobs, recipes, scorecard
 from gahb.book.variance import measure_variance
+from gahb.checks import check_count
 from gahb.similarity import median
 from gahb.training import Recipe, train
 from gahb.training.record import folder_of, read_manifest
 
 __all__ = ["main"]
 
+MISTAKE = re.compile(r"[\w.+*-]+: .+")  # "argument: given; accepted: ...", all on one line
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; give the exit status. Errors are one line on the standard error."""
+    """Run one command and return the exit status; a user's mistake is one line on stderr."""
     options = parser().parse_args(arguments)
     try:
         if options.edition:
             # Also for the processes that a sweep starts.
             os.environ["GAHB_EDITION"] = options.edition
-        return int(options.run(options))
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
-        print(f"gahb: {error}", file=sys.stderr)
-        return 2
+        status = int(options.run(options) or 0)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # Whoever read has seen enough; at its end, Python would flush into the closed pipe again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except KeyboardInterrupt:
         print("gahb: stopped; the same command goes on from the checkpoint", file=sys.stderr)
         return 130
+    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+        mistake = isinstance(error, OSError) or MISTAKE.fullmatch(str(error))
+        if options.debug or not mistake:
+            raise
+        print(f"gahb: {error}", file=sys.stderr)
+        return 2
 
 
-Commands = Callable[[str, Callable[[argparse.Namespace], int], str], argparse.ArgumentParser]
-"""Adds a command, by its name, what it runs, and what it is for."""
+Options = argparse.Namespace
+Add = Callable[[Callable[[Options], int | None], str], argparse.ArgumentParser]
+"""Adds the command that a function ``run_<command>`` runs, and says what it is for."""
 
 
 def parser() -> argparse.ArgumentParser:
-    """The commands and their options."""
-    top = argparse.ArgumentParser(prog="python -m gahb", description=main.__doc__)
+    """Return the commands and their options."""
+    top = argparse.ArgumentParser(prog="gahb", description="Train denoisers, and measure them.")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
-    def command(
-        name: str, run: Callable[[argparse.Namespace], int], help: str
-    ) -> argparse.ArgumentParser:
+    def command(run: Callable[[Options], int | None], help: str) -> argparse.ArgumentParser:
+        name = run.__name__.removeprefix("run_")
         added = commands.add_parser(name, help=help, description=help)
         added.set_defaults(run=run)
         editions = settings.EDITIONS
         added.add_argument("--edition", choices=editions, help="default: GAHB_EDITION, or laptop")
+        added.add_argument("--debug", action="store_true", help="show where an error comes from")
         return added
 
     add_recipes(command)
@@ -63,12 +74,12 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
-def add_recipes(command: Commands) -> None:
-    """What shows recipes, and what they would cost."""
-    command("list", run_list, "list the recipes of an edition, and what has been trained")
-    show = command("show", run_show, "print a recipe, and the manifest of its training")
+def add_recipes(command: Add) -> None:
+    """Add what shows recipes, and what they would cost."""
+    command(run_list, "list the recipes of an edition, and what has been trained")
+    show = command(run_show, "print a recipe, and the manifest of its training")
     show.add_argument("name", metavar="NAME")
-    planning = command("plan", run_plan, "compute what the trainings of an edition would cost")
+    planning = command(run_plan, "compute what the trainings of an edition would cost")
     planning.add_argument("planned", choices=settings.EDITIONS, metavar="EDITION")
     planning.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
     planning.add_argument(
@@ -79,51 +90,50 @@ def add_recipes(command: Commands) -> None:
     )
 
 
-def add_trainings(command: Commands) -> None:
-    """What trains, and what tells how far it is."""
-    training = command("train", run_train, "train recipes, or go on with interrupted trainings")
+def add_trainings(command: Add) -> None:
+    """Add what trains, and what shows how far it is."""
+    training = command(run_train, "train recipes, or go on with interrupted trainings")
     training.add_argument("names", nargs="+", metavar="NAME")
     training.add_argument(
         "--again", action="store_true", help="from the start, although it is finished"
     )
     training.add_argument("--keep-snapshots", action="store_true", help="also those along the way")
     training.add_argument("--threads", type=int, help="CPU threads (default: torch's choice)")
-    sweeping = command("sweep", run_sweep, "train all recipes that match a pattern, side by side")
+    sweeping = command(run_sweep, "train all recipes that match a pattern, side by side")
     sweeping.add_argument("pattern", metavar="PATTERN", help="such as 'faces-unet-n*-s1'")
     sweeping.add_argument("--jobs", type=int, default=1, help="trainings at the same time")
     on_cluster = sweeping.add_argument_group("as jobs of submitit, which go on where they stopped")
-    on_cluster.add_argument("--cluster", choices=cluster.CLUSTERS, help="default: neither")
+    on_cluster.add_argument("--cluster", choices=jobs.CLUSTERS, help="default: neither")
     on_cluster.add_argument("--hours", type=float, default=24.0, help="time limit (default: 24)")
     on_cluster.add_argument("--cpus", type=int, default=2, help="cores of each job (default: 2)")
     on_cluster.add_argument("--gpus", type=int, default=0, help="of each job (default: 0)")
     on_cluster.add_argument("--slurm", nargs="*", default=[], metavar="OPTION=VALUE")
-    showing = command("status", run_status, "show how far the trainings of an edition are")
+    showing = command(run_status, "show how far the trainings of an edition are")
     showing.add_argument("pattern", nargs="?", default="*", metavar="PATTERN", help="default: all")
 
 
-def add_measurements(command: Commands) -> None:
-    """What measures the trained networks, and judges the measurements."""
-    varying = command("variance", run_variance, "measure how alike two networks draw (Figure 2)")
+def add_measurements(command: Add) -> None:
+    """Add what measures the trained networks, and judges the measurements."""
+    varying = command(run_variance, "measure how alike two networks draw (Figure 2)")
     varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
-    verifying = command("verify", run_verify, "check checksums, and measure the PSNR anew")
+    verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
-    scoring = command("scorecard", run_scorecard, "judge the paper's claims by what was measured")
+    scoring = command(run_scorecard, "judge the paper's claims by what was measured")
     scoring.add_argument("--write", action="store_true", help="keep the verdicts, to compare with")
 
 
-def run_list(options: argparse.Namespace) -> int:
-    """One line a recipe: name, state, test PSNR at 20 dB, wall time."""
+def run_list(options: Options) -> None:
+    """Print one line per recipe: name, state, test PSNR at 20 dB, wall time."""
     print(f"{'recipe':32} {'state':12} {'test PSNR at 20 dB':>18} {'minutes':>8}")
     for recipe in recipes.every().values():
         state, output_psnr, minutes = summary(recipe)
         print(f"{recipe.name:32} {state:12} {output_psnr:>18} {minutes:>8}")
-    return 0
 
 
 def summary(recipe: Recipe) -> tuple[str, str, str]:
-    """State of a recipe's training, its test PSNR at 20 dB input in dB, its minutes."""
-    found = progress(recipe)
+    """Return the state of a recipe's training, its test PSNR at 20 dB input, its minutes."""
+    found = jobs.progress(recipe)
     if found.state != "trained" or found.manifest is None:
         return found.state, "", ""
     curve = found.manifest["measured"]
@@ -131,76 +141,70 @@ def summary(recipe: Recipe) -> tuple[str, str, str]:
     return found.state, f"{output_psnr:.2f} dB", f"{found.manifest['wall_seconds'] / 60:.1f}"
 
 
-def run_show(options: argparse.Namespace) -> int:
-    """Recipe and manifest as JSON."""
+def run_show(options: Options) -> None:
+    """Print the recipe, or its manifest once it is trained, as JSON."""
     recipe = recipes.get(options.name)
     shown = {"recipe": recipe.as_dict(), "hash": recipe.hash}
     print(json.dumps(read_manifest(folder_of(recipe)) or shown, indent=2))
-    return 0
 
 
-def run_plan(options: argparse.Namespace) -> int:
-    """One line a recipe: operations, memory, and hours on four graphics processors."""
+def run_plan(options: Options) -> None:
+    """Print one line per recipe: operations, memory, and hours on four GPUs."""
     print(costs.plan(recipes.find(options.pattern, options.planned), options.utilization))
-    return 0
 
 
-def run_train(options: argparse.Namespace) -> int:
+def run_train(options: Options) -> None:
     """Train one recipe after the other."""
     if options.threads is not None:
-        if options.threads < 1:
-            raise ValueError(f"--threads: {options.threads} is not a whole number of at least 1")
+        check_count("--threads", options.threads)
         torch.set_num_threads(options.threads)
     for recipe in [recipes.get(name) for name in options.names]:
         train(recipe, again=options.again, keep_snapshots=options.keep_snapshots)
-    return 0
 
 
-def run_sweep(options: argparse.Namespace) -> int:
+def run_sweep(options: Options) -> int:
     """Train all that match; exit with 1 if any failed."""
     if options.cluster is None:
-        failed = sweep(options.pattern, jobs=options.jobs)
-    elif options.cluster == "local":
-        failed = cluster.run(options.pattern, options.jobs, resources(options))
+        failed = jobs.sweep(options.pattern, options.jobs)
     else:
-        submitted = cluster.submit(options.pattern, options.jobs, resources(options))
-        print("\n".join(f"{name}: job {number}" for name, number in submitted.items()))
-        return 0
+        resources = {name: getattr(options, name) for name in ("hours", "cpus", "gpus")}
+        resources |= dict(key_and_value(option) for option in options.slurm)
+        submitted = jobs.submit(options.pattern, options.jobs, options.cluster, **resources)
+        if options.cluster == "slurm":
+            print("\n".join(f"{name}: job {job.job_id}" for name, job in submitted.items()))
+            return 0
+        failed = [name for name, job in submitted.items() if job.exception() is not None]
     for name in failed:
         print(f"gahb: {name} failed", file=sys.stderr)
     return int(bool(failed))
 
 
-def resources(options: argparse.Namespace) -> cluster.Resources:
-    """What each job of a sweep may use."""
-    for option in options.slurm:
-        if "=" not in option:
-            raise ValueError(f"--slurm: {option!r} is not OPTION=VALUE, such as partition=gpu")
-    slurm = dict(option.split("=", 1) for option in options.slurm)
-    return cluster.Resources(options.hours, options.cpus, options.gpus, slurm)
+def key_and_value(option: str) -> list[str]:
+    """Split an option of sbatch."""
+    if "=" not in option:
+        raise ValueError(f"--slurm: {option!r} is not OPTION=VALUE, such as partition=gpu")
+    return option.split("=", 1)
 
 
-def run_status(options: argparse.Namespace) -> int:
-    """One line a recipe: state, updates that are safe, age of the checkpoint, report of failure."""
+def run_status(options: Options) -> None:
+    """Print one line per recipe: state, safe updates, age of the checkpoint, report of failure."""
     for recipe in recipes.find(options.pattern):
-        found = progress(recipe)
+        found = jobs.progress(recipe)
         age = "" if found.seconds is None else f"{found.seconds:,.0f} s ago"
         line = f"{recipe.name:32} {found.state:10} {found.updates:>9,} of {recipe.updates:,} {age}"
         print(line if found.report is None else f"{line} {found.report}")
-    return 0
 
 
-def run_variance(options: argparse.Namespace) -> int:
+def run_variance(options: Options) -> None:
     """Measure and store, and print one line for each N."""
     for n in options.counts:
         found = measure_variance(options.family, n)
         between, to_train = median(found.between), median(found.to_train.flatten())
         print(f"N = {n}: between networks {between}, to the training set {to_train}", flush=True)
-    return 0
 
 
-def run_verify(options: argparse.Namespace) -> int:
-    """One line an artifact; exit with 1 if any is not what its manifest says."""
+def run_verify(options: Options) -> int:
+    """Print one line per artifact; exit with 1 if any is not what its manifest says."""
     trained = (r.name for r in recipes.every().values() if read_manifest(folder_of(r)))
     names = options.names or list(trained)
     if not names:
@@ -210,7 +214,7 @@ def run_verify(options: argparse.Namespace) -> int:
 
 
 def show_verdict(name: str) -> bool:
-    """Verify one artifact and print the line."""
+    """Verify one artifact, print the line, and return whether it is good."""
     verdict = artifacts.verify(name)
     if verdict.problem is None:
         print(f"{name}: good (PSNR differs by {verdict.difference:.4f} dB)", flush=True)
@@ -220,8 +224,8 @@ def show_verdict(name: str) -> bool:
     return verdict.good
 
 
-def run_scorecard(options: argparse.Namespace) -> int:
-    """All claims and their verdicts; exit with 1 if one is worse than the verdict that was kept."""
+def run_scorecard(options: Options) -> int:
+    """Print all claims and their verdicts; exit with 1 if one is worse than the one kept."""
     table = scorecard.rows()
     print(scorecard.as_text(table))
     worse = scorecard.worse(table, scorecard.committed())

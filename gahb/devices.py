@@ -8,8 +8,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import torch
-from accelerate.utils import parse_flag_from_env
-from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 from torch import Tensor, nn
 
 __all__ = [
@@ -34,6 +32,8 @@ SHARE = 0.25  # of the free memory: what follows may need more than what was tri
 
 def best_device() -> torch.device:
     """Return the GPU, or the CPU if there is none or ``ACCELERATE_USE_CPU`` asks for it."""
+    from accelerate.utils import parse_flag_from_env  # here, as it takes as long as all of gahb
+
     if parse_flag_from_env("ACCELERATE_USE_CPU"):
         return torch.device("cpu")
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
@@ -117,6 +117,8 @@ def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result
     >>> in_batches(lambda items: list(range(5))[items], n=5, size=2)
     [[0, 1], [2, 3], [4]]
     """
+    from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
+
     results: list[Result] = []
     start = 0
     while start < n:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -14,11 +13,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb import settings
 from gahb.checks import check_count, check_number
 from gahb.devices import device_of
 from gahb.metrics import Curve, Estimate, psnr_curve
 from gahb.sampling import sample
+from gahb.settings import read_json, write_json
 from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, median, verdicts
 from gahb.vectors import check_batch, gray_levels, repeated
 
@@ -49,7 +48,7 @@ class Report:
     closest : Tensor
         The number of that image in the training set, (2, m).
     ratio : Tensor
-        See :func:`gahb.distance_ratio`, (2, m); NaN for N = 1.
+        See :func:`gahb.similarity.distance_ratio`, (2, m); NaN for N = 1.
     verdicts : tuple of tuple of str
         Whether each sample is memorized, spurious or new.
     steps : Tensor
@@ -154,13 +153,12 @@ class Report:
         }
         if self.n != len(self.between_sets):
             content["n"] = self.n
-        with settings.written_whole(path) as temporary:
-            temporary.write_text(json.dumps(content) + "\n")
+        write_json(path, content, indent=None)
 
     @classmethod
     def load(cls, path: Path) -> Report:
         """Return the report that ``save`` has written."""
-        content = json.loads(path.read_text())
+        content = read_json(path)
         floats = partial(torch.tensor, dtype=torch.float64)
         to_train, ratio = floats(content["to_train"]), content["ratio"]
         return cls(

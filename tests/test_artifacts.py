@@ -1,12 +1,18 @@
 """Loading and verifying what was trained, and the shipped artifacts themselves."""
 
+import http.server
 import json
+import re
+import threading
+from email.message import Message
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
 import gahb
+from gahb import settings
+from gahb.__main__ import main
 from gahb.book import recipes
 from gahb.book.artifacts import verify
 from gahb.training.record import (
@@ -103,6 +109,72 @@ def test_log_and_manifest_are_read(trained):
     assert log[-1] == {"update": 20, "snapshot": log[-1]["snapshot"]}
     assert set(log[-1]["snapshot"]) == {"input_psnr", "train", "test"}
     assert gahb.book.artifacts.manifest(trained.name)["final"]["update"] == 20
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    """Serve the checkout's artifacts to a package that was installed; give what was asked for."""
+    asked, shipped = [], settings.artifacts_folder()
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def __init__(self, *arguments):
+            super().__init__(*arguments, directory=str(shipped))
+
+        def log_request(self, *arguments):
+            asked.append(self.path)
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as listening:
+        threading.Thread(target=listening.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{listening.server_port}/"
+        monkeypatch.setattr(gahb.book.artifacts, "address", lambda: url)
+        monkeypatch.setattr(settings, "checkout", lambda: None)
+        monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
+        monkeypatch.setenv("CI", "1")
+        yield asked
+        listening.shutdown()
+
+
+def test_missing_weights_are_fetched_once(server):
+    names = [f"/laptop/faces-unet-n1-s1/{file}" for file in (WEIGHTS, LOG, MANIFEST)]
+    for _ in range(2):
+        gahb.load("faces-unet-n1-s1", edition="laptop")
+        assert server == names
+    folder = folder_of(recipes.get("faces-unet-n1-s1", "laptop"))
+    assert folder.is_relative_to(settings.cache_folder())
+    gahb.book.artifacts.fetch(settings.artifacts_folder() / "laptop/variance/faces-unet-n1.json")
+    assert server[-1] == "/laptop/variance/faces-unet-n1.json"
+
+
+def test_other_bytes_than_those_shipped_are_refused(server, monkeypatch):
+    known = dict.fromkeys(gahb.book.artifacts.registry(), 64 * "0")
+    monkeypatch.setattr(gahb.book.artifacts, "registry", lambda: known)
+    with pytest.raises(OSError, match=r"^name: http://127.*/weights.safetensors is not what was"):
+        gahb.load("faces-unet-n1-s1", edition="laptop")
+    assert not list(settings.cache_folder().rglob("*.safetensors"))
+
+
+def test_without_a_network_the_error_is_one_line(server, monkeypatch, capsys):
+    monkeypatch.setattr(gahb.book.artifacts, "address", lambda: "http://127.0.0.1:9/")
+    assert main(["verify", "faces-unet-n1-s1", "--edition", "laptop"]) == 1
+    assert re.fullmatch(r".*: BAD: .* is out of reach \(\w+\).*\n", capsys.readouterr().out)
+
+
+def test_what_is_not_shipped_or_is_there_is_not_asked_for(server, quick, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="has not been trained"):
+        gahb.book.artifacts.manifest("leaves-unet-n1-s1", edition="smoke")
+    monkeypatch.setenv("GAHB_ARTIFACTS", str(settings.cache_folder() / "mine"))
+    with pytest.raises(FileNotFoundError, match="has not been trained"):
+        gahb.load("faces-unet-n1-s1", edition="laptop")
+    assert server == []
+
+
+def test_the_address_is_that_of_the_version(monkeypatch):
+    package = Message()
+    package["Version"] = "1.2"
+    package["Project-URL"] = "Repository, https://example.org/owner/name"
+    monkeypatch.setattr(gahb.book.artifacts, "metadata", lambda name: package)
+    address = gahb.book.artifacts.address()
+    assert address == "https://example.org/owner/name/raw/v1.2/artifacts/"
 
 
 @pytest.mark.parametrize("name", SHIPPED)

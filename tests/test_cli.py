@@ -69,6 +69,24 @@ def test_errors_are_one_line(smoke, capsys, arguments, message):
     assert "\n" not in error
 
 
+def test_an_error_of_ours_shows_its_traceback_and_debug_every_one(smoke, monkeypatch, capsys):
+    with pytest.raises(ValueError, match=r"^name: 'faces' is unknown"):
+        main(["train", "faces", "--debug"])
+    monkeypatch.setattr(recipes, "every", lambda edition=None: 1 + None)
+    with pytest.raises(TypeError, match="unsupported operand"):
+        main(["list"])
+    assert capsys.readouterr().err == ""
+
+
+def test_a_closed_pipe_is_no_error(artifacts):
+    command = [sys.executable, "-m", "gahb", "list", "--edition", "smoke"]
+    run = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run.stdout.close()
+    assert run.stderr.read() == ""
+    assert run.wait() == 0
+    run.stderr.close()
+
+
 def test_a_sweep_trains_all_and_tells_what_failed(smoke, monkeypatch, capsys):
     started = []
 

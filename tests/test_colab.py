@@ -95,16 +95,20 @@ def test_a_chapter_without_notebook_is_opened(chapter: Path) -> None:
     assert not chapter.with_suffix(".ipynb").exists()
 
 
-def test_the_address_is_changed_in_one_place(
+def test_the_address_is_changed_in_both_places(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    text = openings.CONFIG.read_text(encoding="utf-8")
     old = openings.repository()
-    monkeypatch.setattr(openings, "CONFIG", tmp_path / "_config.yml")
-    openings.CONFIG.write_text(text, encoding="utf-8")
+    texts = {}
+    for name, path in (("CONFIG", openings.CONFIG), ("PROJECT", openings.PROJECT)):
+        monkeypatch.setattr(openings, name, tmp_path / path.name)
+        texts[tmp_path / path.name] = path.read_text(encoding="utf-8")
+        (tmp_path / path.name).write_text(texts[tmp_path / path.name], encoding="utf-8")
     openings.set_repository(URL)
     assert openings.repository() == URL
-    assert openings.CONFIG.read_text(encoding="utf-8") == text.replace(old, URL)
+    for path, text in texts.items():
+        assert text.count(old) == 1
+        assert path.read_text(encoding="utf-8") == text.replace(old, URL)
 
 
 @pytest.mark.parametrize("url", ["", "gahb", "https://github.com/a b/c", "git@github.com:a/b.git"])

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 import gahb
-from gahb.denoiser import FixedSigma, at, noise_levels
+from gahb.basis import equivalent_filters
+from gahb.denoiser import BaseDenoiser, FixedSigma, Unshuffled, at, noise_levels
 from gahb.optimal import EmpiricalBayes, Gaussian
 
 SIDE, SIGMA = 6, 0.2
@@ -92,11 +93,9 @@ def test_adaptive_basis(theirs, ours, k) -> None:
     assert torch.equal(by_hand.eigenvalues, bases[1].eigenvalues)
 
 
-def test_rows_and_linearity_of_the_jacobian(theirs, ours) -> None:
-    filters = [gahb.equivalent_filters(f, noisy(1), [(2, 3)], sigma=SIGMA) for f in (theirs, ours)]
+def test_rows_of_the_jacobian(theirs, ours) -> None:
+    filters = [equivalent_filters(f, noisy(1), [(2, 3)], sigma=SIGMA) for f in (theirs, ours)]
     torch.testing.assert_close(*filters)
-    errors = [gahb.linearity_error(f, noisy(1), sigma=SIGMA) for f in (theirs, ours)]
-    assert errors[0] == pytest.approx(errors[1]) and errors[0] > 0.1
 
 
 def test_risk_and_trace(theirs, ours) -> None:
@@ -109,7 +108,7 @@ def test_risk_and_trace(theirs, ours) -> None:
 def test_divergence_and_shuffling(theirs, ours) -> None:
     gap = gahb.kl_gap(theirs, ours, CLEAN.double(), [0.1, 0.2, 0.4])
     assert abs(gap.value) < 1e-12
-    unshuffled = [gahb.Unshuffled(f)(noisy(), SIGMA) for f in (theirs, ours)]
+    unshuffled = [Unshuffled(f)(noisy(), SIGMA) for f in (theirs, ours)]
     torch.testing.assert_close(*unshuffled)
 
 
@@ -138,7 +137,7 @@ def test_blind_denoisers_ignore_the_noise_level() -> None:
     assert torch.equal(f(y, 0.3), f(y)) and torch.equal(f.at(0.3)(y), f(y))
     assert torch.equal(f.residual(y, 0.3), f.residual(y))
 
-    class Blind(gahb.BaseDenoiser):
+    class Blind(BaseDenoiser):
         def forward(self, y: Tensor) -> Tensor:
             return y / 2
 

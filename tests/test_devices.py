@@ -355,7 +355,7 @@ def test_other_errors_are_not_tried_again():
 def test_curve_sampler_and_jacobian_go_on_with_less_memory(f):
     x = torch.rand(9, 1, 16, 16)
 
-    class Small(gahb.BaseDenoiser):
+    class Small(gahb.denoiser.BaseDenoiser):
         def forward(self, y):
             if len(y) > 2:
                 raise out_of_memory()

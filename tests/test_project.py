@@ -9,12 +9,15 @@ from pathlib import Path
 
 import execution_cache
 import pytest
+import registry
 import yaml
 from chapters import ROOT
 from jupyter_client.kernelspec import KernelSpecManager
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
+
+import gahb
 
 # What Colab has, which installing gahb there must not upgrade.
 COLAB = {
@@ -81,10 +84,27 @@ def test_versions_agree() -> None:
     assert citation["version"] == PROJECT["version"] == str(Version(PROJECT["version"]))
 
 
-def test_repository_is_named_in_one_place() -> None:
+def test_repository_is_named_by_the_book_and_once_by_the_package() -> None:
     url = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    assert PROJECT["urls"] == {"Repository": url}
     texts = [*ROOT.glob("*.md"), *ROOT.glob("*.toml"), *ROOT.glob("*.cff")]
-    assert [path.name for path in texts if url in path.read_text(encoding="utf-8")] == []
+    counts = {path.name: path.read_text(encoding="utf-8").count(url) for path in texts}
+    assert {name: count for name, count in counts.items() if count} == {"pyproject.toml": 1}
+
+
+def test_wheels_know_the_checksums_of_what_is_shipped() -> None:
+    assert registry.REGISTRY.read_text(encoding="utf-8") == registry.registry(), "make registry"
+
+
+def test_the_top_is_small_and_imports_what_is_used_alone() -> None:
+    code = "import sys, gahb; print(len(gahb.__all__), *{m.split('.')[0] for m in sys.modules})"
+    printed = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True).split()
+    assert int(printed[0]) <= 35
+    assert {"torch"} == {"torch", "accelerate", "matplotlib", "ipywidgets", "pooch"} & {*printed}
+    for name in gahb.__all__:
+        assert getattr(gahb, name) is not None
+    with pytest.raises(AttributeError, match="'gahb' has no attribute 'nothing'"):
+        gahb.nothing  # noqa: B018
 
 
 def test_chapters_run_in_this_environment() -> None:

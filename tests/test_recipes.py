@@ -1,5 +1,7 @@
 """Recipes: names, editions, hashes, and the errors of bad ones."""
 
+import hashlib
+import json
 import re
 from itertools import chain
 
@@ -107,6 +109,21 @@ def test_the_hash_is_stable(recipe):
     assert recipe.but(edition="colab").hash == recipe.hash
 
 
+@pytest.mark.parametrize(
+    ("edition", "digest"),
+    [
+        ("smoke", "63a1f1f29f439c6d"),
+        ("laptop", "d12fa03a028530bc"),
+        ("colab", "54f10646c30a1460"),
+        ("paper", "bcae67cbe3815954"),
+    ],
+)
+def test_no_recipe_of_an_edition_changes(edition, digest):
+    # Names and hashes, in order. One that is added or changed on purpose changes the digest too.
+    found = [[name, recipe.hash] for name, recipe in recipes.every(edition).items()]
+    assert hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] == digest
+
+
 def test_the_loss_is_the_weighted_mean_of_squared_errors(recipe):
     error, sigma = torch.tensor([0.02, 0.5]), torch.tensor([0.01, 0.99])
     assert recipe.loss(error, sigma) == pytest.approx((0.02 + 0.5) / 2)
@@ -160,9 +177,12 @@ def test_a_bad_field_is_named(recipe, change, error, message):
         recipe.but(**change)
 
 
-def test_unknown_names_list_the_known_ones(monkeypatch):
+def test_unknown_names_list_the_closest_known_ones(monkeypatch):
     with pytest.raises(ValueError, match=r"^name: 'faces' is unknown; accepted: faces-unet-n1-s1,"):
         recipes.get("faces")
+    closest = "faces-unet-n100-s1, faces-unet-n1000-s1, .* and 60 more"
+    with pytest.raises(ValueError, match=f"^name: 'faces-unet-n100s1' is .* accepted: {closest}"):
+        recipes.get("faces-unet-n100s1")
     with pytest.raises(ValueError, match=r"^pattern: 'x\*' matches no recipe; accepted: faces"):
         recipes.find("x*")
     monkeypatch.setenv("GAHB_EDITION", "huge")

@@ -14,9 +14,8 @@ import torch
 import gahb
 from gahb.__main__ import main
 from gahb.book import recipes
-from gahb.book.artifacts import jobs_folder, progress, record_job
-from gahb.book.jobs import Job
-from gahb.training.record import CHECKPOINT, LOG, WEIGHTS, folder_of, sha256
+from gahb.book.jobs import Job, jobs_folder, progress, record_job
+from gahb.training.record import CHECKPOINT, WEIGHTS, folder_of, sha256
 
 
 @pytest.fixture(autouse=True)
@@ -74,8 +73,7 @@ def test_progress_is_read_from_the_files(recipe):
     record_job(recipe.name, "17_3")
     assert progress(recipe).state == "submitted"
     folder_of(recipe).mkdir(parents=True)
-    (folder_of(recipe) / CHECKPOINT).touch()
-    (folder_of(recipe) / LOG).write_text('{"update": 40}\n{"update": 50}\n')
+    torch.save({"hash": recipe.hash, "update": 50}, folder_of(recipe) / CHECKPOINT)
     begun = progress(recipe)
     assert (begun.state, begun.updates) == ("begun", 50)
     assert 0 <= begun.seconds < 60

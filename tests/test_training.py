@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 
 import gahb
-from gahb.settings import written_whole
+from gahb.settings import atomic_write
 from gahb.training import loop
 from gahb.training.loop import Batches, image_order
 from gahb.training.optimizer import Muon, Optimizer, annealing, orthogonalized
@@ -387,7 +387,7 @@ def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_pat
 def test_what_fails_while_it_is_written_leaves_nothing(tmp_path):
     target = tmp_path / "a.txt"
     target.write_text("old")
-    with pytest.raises(RuntimeError), written_whole(target) as temporary:
+    with pytest.raises(RuntimeError), atomic_write(target) as temporary:
         temporary.write_text("half of the n")
         raise RuntimeError
     assert target.read_text() == "old"

@@ -1,7 +1,7 @@
 """Give every chapter its first code cell, which sets a Colab runtime up.
 
 The cell is the same in all chapters, and names the repository that ``_config.yml`` names. With
-``--url`` that address is changed, in ``_config.yml`` and in all cells.
+``--url`` that address is changed, in ``_config.yml``, ``pyproject.toml`` and all cells.
 """
 
 import argparse
@@ -15,7 +15,7 @@ import yaml
 from chapters import ROOT, chapters, read_source
 from nbformat import NotebookNode
 
-CONFIG = ROOT / "_config.yml"
+CONFIG, PROJECT = ROOT / "_config.yml", ROOT / "pyproject.toml"
 ADDRESS = re.compile(r"https://[\w.-]+/[\w.-]+/[\w.-]+")
 TITLE = "# On Colab, fetch this book and install it; elsewhere, do nothing."
 CODE = """\
@@ -38,9 +38,11 @@ def repository() -> str:
 
 
 def set_repository(url: str) -> None:
-    """Change the address in ``_config.yml``, and nothing else there."""
-    text = CONFIG.read_text(encoding="utf-8")
-    CONFIG.write_text(text.replace(f"url: {repository()}\n", f"url: {url}\n"), encoding="utf-8")
+    """Change the address in ``_config.yml`` and in the package's metadata, and nothing else."""
+    old = repository()
+    for path, line in ((CONFIG, "url: {}\n"), (PROJECT, 'Repository = "{}"\n')):
+        text = path.read_text(encoding="utf-8").replace(line.format(old), line.format(url))
+        path.write_text(text, encoding="utf-8")
 
 
 def opening(url: str) -> str:

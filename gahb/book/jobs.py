@@ -1,47 +1,48 @@
-"""Many trainings: side by side on this machine, or as jobs of a cluster."""
+"""Many trainings: side by side on this machine or as jobs of a cluster, and how far each is."""
 
 from __future__ import annotations
 
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from types import ModuleType
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
 from gahb.book import recipes
-from gahb.book.artifacts import jobs_folder, record_job
+from gahb.book.released import checkpoint
 from gahb.checks import check_choice, check_count, check_number
-from gahb.settings import edition
-from gahb.training import train
+from gahb.settings import artifacts_folder, edition, read_json, write_json
+from gahb.training import Recipe, train
+from gahb.training.record import CHECKPOINT, folder_of, read_checkpoint, read_manifest
 
-__all__ = ["CLUSTERS", "Job", "Resources", "run", "submit", "sweep"]
+__all__ = [
+    "CLUSTERS",
+    "Job",
+    "Progress",
+    "jobs_folder",
+    "progress",
+    "record_job",
+    "submit",
+    "sweep",
+]
+
+CLUSTERS = ("local", "slurm")
+SIGNAL = "USR1"  # tells a job to make room, as many Slurm sites send it
+TIME_LIMITS = 100  # how often a job may reach its time limit and go on from its checkpoint
 
 
 def sweep(pattern: str, jobs: int = 1) -> list[str]:
-    """Train all recipes of the present edition that match a pattern, ``jobs`` at a time.
+    """Train the recipes that match a pattern in processes, and return the names that failed.
 
-    The cores are shared out: on two cores, two trainings on one thread each get more done than
-    one after the other on two threads. Finished trainings are kept, interrupted ones go on.
-
-    Parameters
-    ----------
-    pattern : str
-        Shell pattern of recipe names, such as ``faces-unet-n*-s1``.
-    jobs : int
-        Trainings at the same time.
-
-    Returns
-    -------
-    list of str
-        Names of those that failed.
+    The cores are shared out among the ``jobs`` at the same time: on two cores, two trainings on one
+    thread each get more done than one after the other on two threads.
     """
-    check_count("jobs", jobs)
-    names = [recipe.name for recipe in recipes.find(pattern)]
+    names = _names(pattern, jobs)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
         statuses = list(pool.map(lambda name: train_alone(name, threads), names))
@@ -49,53 +50,16 @@ def sweep(pattern: str, jobs: int = 1) -> list[str]:
 
 
 def train_alone(name: str, threads: int) -> int:
-    """Train one recipe in a process of its own; give its exit status."""
+    """Train one recipe in a process of its own, and return its exit status."""
     command = [sys.executable, "-m", "gahb", "train", name, "--threads", str(threads)]
     # OpenMP reads its variable once, at the start: set it before as well.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
     return subprocess.run(command, env=environment, check=False).returncode
 
 
-# --- Trainings as jobs ---
-
-
-CLUSTERS = ("local", "slurm")
-SIGNAL = "USR1"
-"""Signal by which a job learns that it must make room, as many Slurm sites send it."""
-
-TIME_LIMITS = 100
-"""How often a job may reach its time limit and go on: a training comes nearer to its end each time.
-"""
-
-
-@dataclass(frozen=True)
-class Resources:
-    """What each job may use.
-
-    Parameters
-    ----------
-    hours : float
-        Time after which a job is put into the queue again.
-    cpus, gpus : int
-        Cores and graphics processors.
-    slurm : mapping
-        Further options of ``sbatch`` by name, such as ``{"partition": "gpu"}``.
-    """
-
-    hours: float = 24.0
-    cpus: int = 2
-    gpus: int = 0
-    slurm: Mapping[str, str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        check_number("hours", self.hours, low=0.05)
-        check_count("cpus", self.cpus)
-        check_count("gpus", self.gpus, minimum=0)
-
-
 @dataclass(frozen=True)
 class Job:
-    """One training as a job: called on the machine where it runs, on as many threads as cores."""
+    """A training as a job, called on the machine where it runs, on as many threads as cores."""
 
     edition: str
     cpus: int
@@ -106,56 +70,36 @@ class Job:
         train(recipes.get(name, self.edition))
 
     def checkpoint(self, name: str) -> Any:
-        """What is put into the queue again: the same call, since the training keeps its state."""
+        """Return what is queued again: the same call, since the training keeps its state."""
         return _submitit().helpers.DelayedSubmission(self, name)
 
 
-def submit(pattern: str, jobs: int = 1, resources: Resources | None = None) -> dict[str, str]:
-    """Submit all recipes of the present edition that match a pattern as one Slurm array job.
+def submit(
+    pattern: str, jobs: int = 1, cluster: str = "slurm", *, cpus: int = 2, **resources: Any
+) -> dict[str, Any]:
+    """Train the recipes that match a pattern as jobs of submitit, and return these by name.
 
-    Parameters
-    ----------
-    pattern : str
-        Shell pattern of recipe names.
-    jobs : int
-        Trainings at the same time.
-    resources : Resources, optional
-        What each may use.
-
-    Returns
-    -------
-    dict
-        Number of the job of each recipe; ``python -m gahb status`` shows how far they are.
+    On ``cluster="slurm"`` they are one array job, ``jobs`` of them at a time; ``"local"`` runs them
+    on this machine and waits. Each has ``cpus`` cores. ``resources`` are ``hours`` (24) after which
+    a job is queued again, ``gpus`` (0) of each, and options of sbatch such as ``partition="gpu"``.
     """
-    resources, names = resources or Resources(), _names(pattern, jobs)
-    executor = _executor("slurm", resources, slurm_array_parallelism=jobs, **_options(resources))
-    submitted = executor.map_array(Job(edition(), resources.cpus), names)
-    numbers = {name: job.job_id for name, job in zip(names, submitted, strict=True)}
-    for name, number in numbers.items():
-        record_job(name, number)
-    return numbers
+    names = _names(pattern, jobs)
+    executor = _executor(cluster, jobs, cpus, **resources)
+    job = Job(edition(), cpus)
+    if cluster == "slurm":
+        submitted = dict(zip(names, executor.map_array(job, names), strict=True))
+        for name, started in submitted.items():
+            record_job(name, started.job_id)
+        return submitted
 
-
-def run(pattern: str, jobs: int = 1, resources: Resources | None = None) -> list[str]:
-    """Run the same jobs on this machine, ``jobs`` at a time, and wait for them.
-
-    Returns
-    -------
-    list of str
-        Names of those that failed.
-    """
-    resources, names = resources or Resources(), _names(pattern, jobs)
-    executor = _executor("local", resources)
-
-    def succeeded(name: str) -> bool:
-        job = executor.submit(Job(edition(), resources.cpus), name)
-        record_job(name, job.job_id)
-        return job.exception() is None
+    def finished(name: str) -> Any:
+        started = executor.submit(job, name)
+        record_job(name, started.job_id)
+        started.wait()
+        return started
 
     with ThreadPoolExecutor(jobs) as pool:
-        return [
-            name for name, good in zip(names, pool.map(succeeded, names), strict=True) if not good
-        ]
+        return dict(zip(names, pool.map(finished, names), strict=True))
 
 
 def _names(pattern: str, jobs: int) -> list[str]:
@@ -163,37 +107,88 @@ def _names(pattern: str, jobs: int) -> list[str]:
     return [recipe.name for recipe in recipes.find(pattern)]
 
 
-def _options(resources: Resources) -> dict[str, str]:
-    return {f"slurm_{option}": value for option, value in resources.slurm.items()}
-
-
-def _executor(cluster: str, resources: Resources, **options: Any) -> Any:
-    """The executor of submitit, its files beside the artifacts, which all machines share."""
+def _executor(
+    cluster: str, jobs: int, cpus: int, hours: float = 24.0, gpus: int = 0, **slurm: str
+) -> Any:
+    """Return submitit's executor, its files beside the artifacts, which all machines share."""
     check_choice("cluster", cluster, CLUSTERS)
+    check_number("hours", hours, low=0.05)
+    check_count("cpus", cpus)
+    check_count("gpus", gpus, minimum=0)
+    options = {f"slurm_{option}": value for option, value in slurm.items()}
+    minutes = max(1, round(60 * hours))
+    each = {"name": "gahb", "timeout_min": minutes, "cpus_per_task": cpus, "gpus_per_node": gpus}
     try:
         executor = _submitit().AutoExecutor(
             folder=jobs_folder(), cluster=cluster, slurm_max_num_timeout=TIME_LIMITS
         )
-        executor.update_parameters(
-            name="gahb",
-            timeout_min=max(1, round(60 * resources.hours)),
-            cpus_per_task=resources.cpus,
-            gpus_per_node=resources.gpus,
-            **options,
-        )
+        executor.update_parameters(**each, slurm_array_parallelism=jobs, **options)
     except (RuntimeError, NameError) as error:  # no Slurm here; an option that is none
         raise ValueError(f"cluster: {' '.join(str(error).split())}") from error
     return executor
 
 
-def _submitit() -> ModuleType:
+def _submitit() -> Any:
     # Read by submitit when it is imported, and by the jobs, which inherit it.
     os.environ.setdefault("SUBMITIT_PREEMPT_SIGNAL", SIGNAL)
     try:
         import submitit
     except ModuleNotFoundError as error:
-        raise ValueError(
-            "cluster: submitit is missing; run: pip install 'gahb[cluster]'"
-        ) from error
-    module: ModuleType = submitit
-    return module
+        missing = "cluster: submitit is missing; run: pip install 'gahb[cluster]'"
+        raise ValueError(missing) from error
+    return submitit
+
+
+@dataclass(frozen=True)
+class Progress:
+    """State of one training, its safe updates, and the age of its checkpoint in seconds.
+
+    ``state`` is ``trained``; ``released``: a released checkpoint is used; ``outdated``: trained by
+    another version of the recipe; ``failed``: its job ended with an error, of which ``report`` is
+    the file; ``begun``: there is a checkpoint; ``submitted``: its job has none yet; ``missing``.
+    """
+
+    state: str
+    updates: int = 0
+    seconds: float | None = None
+    report: Path | None = None
+    manifest: dict[str, Any] | None = None
+
+
+def progress(recipe: Recipe) -> Progress:
+    """Return how far the training of a recipe is.
+
+    Examples
+    --------
+    >>> progress(recipes.get("faces-unet-n10000-s1", edition="laptop")).state
+    'trained'
+    """
+    folder, jobs = folder_of(recipe), jobs_folder(recipe.edition)
+    if manifest := read_manifest(folder):
+        state = "trained" if manifest["hash"] == recipe.hash else "outdated"
+        return Progress(state, manifest["recipe"]["updates"], manifest=manifest)
+    if checkpoint(recipe):
+        return Progress("released")
+    try:
+        updates = (read_checkpoint(folder, recipe) or {"update": 0})["update"]
+    except ValueError:  # of another recipe: the next training says so
+        updates = 0
+    latest, number = folder / CHECKPOINT, read_json(jobs / f"{recipe.name}.json")
+    written = latest.stat().st_mtime if latest.is_file() else 0.0
+    # The files of the first and only task of a job, by the names that submitit gives them.
+    result, report = jobs / f"{number}_0_result.pkl", jobs / f"{number}_0_log.err"
+    if result.is_file() and written <= result.stat().st_mtime:
+        return Progress("failed", updates, report=report)
+    if written:
+        return Progress("begun", updates, time.time() - written)
+    return Progress("submitted" if number else "missing")
+
+
+def jobs_folder(of: str | None = None) -> Path:
+    """Return the folder of an edition's jobs, by default the present one's."""
+    return artifacts_folder() / (of or edition()) / "jobs"
+
+
+def record_job(name: str, number: str) -> None:
+    """Remember the number of the job that trains a recipe of the present edition."""
+    write_json(jobs_folder() / f"{name}.json", number)

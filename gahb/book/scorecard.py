@@ -1,4 +1,4 @@
-"""Numbers that the chapters measured, kept in files so that other pages can quote them.
+"""The paper's claims, the numbers that chapters measured of them, and the verdicts.
 
 A chapter writes its numbers at its end, and reads them nowhere: whoever quotes one, quotes what the
 last execution of the chapter gave. A file changes only when a number does by more than the digits
@@ -7,7 +7,6 @@ that are kept, so that an execution that finds the same numbers leaves no trace.
 
 from __future__ import annotations
 
-import json
 import math
 import tomllib
 from collections.abc import Iterable, Sequence
@@ -18,9 +17,8 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gahb.book import scorecard as recorded
 from gahb.metrics import Estimate
-from gahb.settings import artifacts_folder, edition, written_whole
+from gahb.settings import artifacts_folder, edition, read_json, write_json
 
 __all__ = [
     "VERDICTS",
@@ -39,9 +37,11 @@ __all__ = [
     "write",
 ]
 
-
 RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
+
+VERDICTS = ("holds", "holds in part", "does not hold at this scale", "not tested")
+"""From the best to the one that says nothing."""
 
 
 def record(page: str, **numbers: float | Estimate) -> None:
@@ -65,21 +65,13 @@ def record(page: str, **numbers: float | Estimate) -> None:
     if not numbers:
         raise ValueError("numbers: there are none; accepted: at least one, as name=value")
     new = {name: _kept(name, number) for name, number in numbers.items()}
-    file = _file(page)
-    if not _same(_stored(file), new):
-        with written_whole(file) as temporary:
-            temporary.write_text(json.dumps(new, indent=2) + "\n")
+    if not _same(read_json(_file(page)) or {}, new):
+        write_json(_file(page), new)
 
 
 def read(page: str) -> dict[str, Estimate]:
-    """The numbers of a chapter; those without an interval have NaN at its ends.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the chapter has not been executed at this edition.
-    """
-    stored = _stored(_file(page))
+    """Return the numbers of a chapter; those without an interval have NaN at its ends."""
+    stored = read_json(_file(page))
     if stored is None:
         raise FileNotFoundError(f"page: {page} has recorded no numbers; execute the chapter first")
     return {
@@ -92,16 +84,8 @@ def _file(page: str) -> Path:
     return artifacts_folder() / edition() / "measured" / f"{page}.json"
 
 
-def _stored(file: Path) -> dict[str, list[float]] | None:
-    try:
-        content: dict[str, list[float]] = json.loads(file.read_text())
-    except FileNotFoundError:
-        return None
-    return content
-
-
 def _kept(name: str, number: Any) -> list[float]:
-    """The number, and the ends of its interval if it has one, each to five significant digits."""
+    """Return the number, and the ends of its interval if any, to five significant digits."""
     estimated = isinstance(number, Estimate)
     try:
         value = float(number.value if estimated else number)
@@ -113,24 +97,12 @@ def _kept(name: str, number: Any) -> list[float]:
     return [float(f"{x:.5g}") for x in (value, *ends)]
 
 
-def _same(old: dict[str, list[float]] | None, new: dict[str, list[float]]) -> bool:
-    if old is None or old.keys() != new.keys():
+def _same(old: dict[str, list[float]], new: dict[str, list[float]]) -> bool:
+    """Return whether the same numbers were measured, up to what machines differ by."""
+    if {name: len(x) for name, x in old.items()} != {name: len(x) for name, x in new.items()}:
         return False
-    return all(
-        len(old[name]) == len(new[name])
-        and all(
-            math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE)
-            for a, b in zip(old[name], new[name], strict=True)
-        )
-        for name in new
-    )
-
-
-# --- The claims of the paper, as ``claims.toml`` lists them ---
-
-
-VERDICTS = ("holds", "holds in part", "does not hold at this scale", "not tested")
-"""From the best to the one that says nothing."""
+    pairs = ((a, b) for name in new for a, b in zip(old[name], new[name], strict=True))
+    return all(math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE) for a, b in pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,20 +111,14 @@ class Claim:
 
     Parameters
     ----------
-    name : str
-        Identifies it, for good.
-    where : str
-        Where the paper says it: a figure, a table, an equation, a section.
-    says : str
-        What it says, in our words.
-    paper : str
-        The paper's own value, in words and numbers.
+    name, where, says, paper : str
+        What identifies it for good; the figure, table, equation or section that says it; what it
+        says in our words; and the paper's own value, in words and numbers.
     page, heading : str
         The chapter that tests it, and the section that does.
-    number : str, optional
-        Name under which that chapter records what it measured (:func:`gahb.record`).
-    unit : str
-        Of that number, and of what it is a measure.
+    number, unit : str, optional
+        Name under which that chapter records what it measured (:func:`gahb.record`), and of what
+        it is a measure.
     holds, in_part : tuple of float, optional
         Ranges, ends included, of the number where the claim holds, and where it holds in part.
     """
@@ -179,7 +145,7 @@ class Claim:
                 raise ValueError(f"{self.name}: {name}: [{low}, {high}] is not [low, high]")
 
     def verdict(self, found: Estimate | None) -> str:
-        """One of ``VERDICTS``, for what was measured, or for None if nothing was.
+        """Return one of ``VERDICTS``, for what was measured, or for None if nothing was.
 
         The number itself is judged, not its interval, which only knows of chance.
         """
@@ -193,23 +159,20 @@ class Claim:
 
 @cache
 def claims() -> tuple[Claim, ...]:
-    """All claims, in the order of the paper.
+    """Return all claims, in the order of the paper.
 
     Examples
     --------
     >>> len(claims()) >= 25
     True
     """
-    text = files("gahb.book").joinpath("claims.toml").read_text(encoding="utf-8")
-    return tuple(_claim(fields) for fields in tomllib.loads(text)["claim"])
+    listed = tomllib.loads(files("gahb.book").joinpath("claims.toml").read_text(encoding="utf-8"))
+    return tuple(_claim(**fields) for fields in listed["claim"])
 
 
-def _claim(fields: dict[str, object]) -> Claim:
-    """A claim of the file, where ranges are lists."""
-    return Claim(**{k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()})  # type: ignore[arg-type]
-
-
-# --- The scorecard: each claim beside what was measured, and its verdict ---
+def _claim(**fields: Any) -> Claim:
+    """Return a claim of the file, where ranges are lists."""
+    return Claim(**fields | {k: tuple(v) for k, v in fields.items() if isinstance(v, list)})
 
 
 @dataclass(frozen=True)
@@ -233,36 +196,26 @@ class Row:
 
 
 def _shown(number: float) -> str:
-    """Three significant digits, or all before the point if there are more."""
+    """Return three significant digits, or all before the point if there are more."""
     return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
 
 
 def rows() -> list[Row]:
-    """All claims of the paper, judged by what the chapters recorded at the present edition.
+    """Return all claims, judged by what the chapters recorded at the present edition.
 
     Examples
     --------
     >>> {row.verdict for row in rows()} <= set(VERDICTS)
     True
     """
-    numbers = {page: _recorded(page) for page in {claim.page for claim in claims()}}
-    found = [numbers[claim.page].get(claim.number or "") for claim in claims()]
-    return [
-        Row(claim, number, claim.verdict(number))
-        for claim, number in zip(claims(), found, strict=True)
-    ]
-
-
-def _recorded(page: str) -> dict[str, Estimate]:
-    """What a chapter recorded; nothing where it was not executed at the present edition."""
-    try:
-        return recorded.read(page)
-    except FileNotFoundError:
-        return {}
+    pages = {claim.page for claim in claims()}
+    numbers = {page: read(page) if _file(page).is_file() else {} for page in pages}
+    found = [(claim, numbers[claim.page].get(claim.number or "")) for claim in claims()]
+    return [Row(claim, number, claim.verdict(number)) for claim, number in found]
 
 
 def as_text(table: Sequence[Row]) -> str:
-    """The scorecard for a terminal: three lines a claim, and how many have each verdict."""
+    """Return the scorecard for a terminal: three lines per claim, then the counts."""
     lines = []
     for row in table:
         lines.append(f"{row.verdict.upper()}: {row.claim.says}")
@@ -273,12 +226,12 @@ def as_text(table: Sequence[Row]) -> str:
 
 
 def count(table: Iterable[Row], verdict: str) -> int:
-    """How many claims have that verdict."""
+    """Return how many claims have that verdict."""
     return sum(row.verdict == verdict for row in table)
 
 
 def as_html(table: Sequence[Row]) -> str:
-    """The scorecard as a table for a page of the book, with links to the sections that measure."""
+    """Return the scorecard as a table for a page, with links to the sections that measure."""
     head = ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict")
     cells = "".join(f"<th>{title}</th>" for title in head)
     body = "".join(_html_row(row) for row in table)
@@ -289,46 +242,32 @@ def _html_row(row: Row) -> str:
     claim = row.claim
     where = f'<a href="{claim.page}.html#{anchor(claim.heading)}">{escape(claim.where)}</a>'
     kind = row.verdict.split(" at ")[0].replace(" ", "-")
-    cells = (
-        where,
-        escape(claim.says),
-        escape(claim.paper),
-        escape(row.ours),
-        f'<span class="verdict {kind}">{row.verdict}</span>',
-    )
+    verdict = f'<span class="verdict {kind}">{row.verdict}</span>'
+    cells = (where, escape(claim.says), escape(claim.paper), escape(row.ours), verdict)
     return f'<tr id="{claim.name}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
 def anchor(heading: str) -> str:
-    """What a heading becomes in the address of its section."""
+    """Return what a heading becomes in the address of its section."""
     kept = "".join(c if c.isalnum() else "-" for c in heading.lower())
     return "-".join(word for word in kept.split("-") if word)
 
 
 def committed() -> dict[str, str]:
-    """Verdicts by the name of the claim, as last written; empty if they never were."""
-    try:
-        verdicts: dict[str, str] = json.loads(_card_file().read_text())
-    except FileNotFoundError:
-        return {}
-    return verdicts
+    """Return the verdicts by the name of the claim, as last written; empty if they never were."""
+    return dict(read_json(_card_file()) or {})
 
 
 def write(table: Iterable[Row]) -> None:
     """Write the verdicts of the present edition, to which later ones are compared."""
-    verdicts = {row.claim.name: row.verdict for row in table}
-    with written_whole(_card_file()) as temporary:
-        temporary.write_text(json.dumps(verdicts, indent=2) + "\n")
+    write_json(_card_file(), {row.claim.name: row.verdict for row in table})
 
 
 def worse(table: Iterable[Row], before: dict[str, str]) -> list[Row]:
-    """The claims whose verdict is worse than it was; no measurement is worse than any."""
+    """Return the claims whose verdict is worse than it was; no measurement is worse than any."""
+    known = [row for row in table if row.claim.name in before]
     rank = VERDICTS.index
-    return [
-        row
-        for row in table
-        if row.claim.name in before and rank(row.verdict) > rank(before[row.claim.name])
-    ]
+    return [row for row in known if rank(row.verdict) > rank(before[row.claim.name])]
 
 
 def _card_file() -> Path:

@@ -36,6 +36,7 @@ def variance(family: str, n: int) -> Report:
         Number of training images N.
     """
     path, pair = path_of(family, n), recipe_pair(family, n)
+    artifacts.fetch(path)
     again = f"run: python -m gahb variance {family} {n}"
     if not path.is_file():
         if settings.edition() != "laptop":

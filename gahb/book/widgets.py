@@ -18,10 +18,10 @@ from gahb.checks import check_count
 
 __all__ = ["stepper"]
 
-
 MOST_FRAMES = 20
 MOST_BYTES = 1_000_000  # of all frames: they become a part of the page
 COLORS = 256  # more than a figure of grays and a few colors needs, at half the bytes
+Size = tuple[float, float]
 PIXELS_PER_INCH = 100  # of the page, where a figure that fills it is 7 inches wide
 
 
@@ -32,7 +32,7 @@ def stepper(
     *,
     interval: int = 500,
 ) -> ipywidgets.VBox:
-    """Pictures to step through or to play, one label for each.
+    """Return pictures to step through or to play, one label for each.
 
     All of them are drawn at once and tied together in the browser: the widget lives in a page
     without a kernel. Only where ipywidgets is older than version 8, as on Colab, it needs one.
@@ -40,31 +40,23 @@ def stepper(
     Parameters
     ----------
     draw : callable
-        Draws frame i = 0, 1, ... as a new figure, and gives that or its axes; it is closed
-        afterwards. All figures are of one size.
+        Draws frame i = 0, 1, ... as a new figure, all of one size, and gives that or its axes.
     labels : list or tuple of str
         Label of each frame, seen with it: 2 to 20.
     name : str
         What the labels are values of, such as "noise level".
     interval : int
-        Milliseconds a frame when played.
-
-    Returns
-    -------
-    ipywidgets.VBox
-        Buttons to play, a slider that shows the label, and the picture.
+        Milliseconds per frame when played.
 
     Examples
     --------
     >>> import torch
     >>> from gahb.book.figures import image_grid
     >>> x, z = torch.rand(1, 1, 8, 8), torch.randn(1, 1, 8, 8)
-    >>> levels = [1.0, 0.5, 0.1]
-    >>> labels = [f"σ = {sigma}" for sigma in levels]
-    >>> widget = stepper(lambda i: image_grid({"noisy": x + levels[i] * z}), labels)
-    >>> controls, picture = widget.children
+    >>> draw = lambda i: image_grid({"noisy": x + [1.0, 0.1][i] * z})
+    >>> controls, picture = stepper(draw, ["σ = 1", "σ = 0.1"]).children
     >>> controls.children[1].options
-    (('σ = 1.0', 0), ('σ = 0.5', 1), ('σ = 0.1', 2))
+    (('σ = 1', 0), ('σ = 0.1', 1))
     """
     labels = _checked_labels(labels)
     check_count("interval", interval)
@@ -84,24 +76,20 @@ def stepper(
     else:
         picture = _tied_by_the_kernel(play, slider, pictures)
     spread = {"flex_flow": "row wrap", "grid_gap": "0 1rem"}
-    controls = ipywidgets.HBox([play, slider], layout=spread)
-    return ipywidgets.VBox([controls, picture])
+    return ipywidgets.VBox([ipywidgets.HBox([play, slider], layout=spread), picture])
 
 
 def _checked_labels(labels: Any) -> list[str]:
     accepted = f"2 to {MOST_FRAMES} texts"
-    listed = isinstance(labels, list | tuple) and all(isinstance(label, str) for label in labels)
-    if not listed:
+    if not isinstance(labels, list | tuple) or not all(isinstance(text, str) for text in labels):
         raise TypeError(f"labels: {labels!r} are not {accepted}")
     if not 2 <= len(labels) <= MOST_FRAMES:
         raise ValueError(f"labels: {len(labels)} texts; accepted: {accepted}")
     return list(labels)
 
 
-def _drawn(
-    draw: Callable[[int], Axes | Figure], labels: list[str]
-) -> tuple[list[bytes], tuple[float, float]]:
-    """Frames as PNG, and their common width and height in pixels of the page."""
+def _drawn(draw: Callable[[int], Axes | Figure], labels: list[str]) -> tuple[list[bytes], Size]:
+    """Return frames as PNG, and their common width and height in pixels of the page."""
     frames, sizes = [], set()
     for i, label in enumerate(labels):
         figure = _figure(draw(i), label)
@@ -134,15 +122,13 @@ def _small_png(figure: Figure) -> bytes:
 
 
 def _picture(png: bytes, label: str, width: float) -> str:
-    """An image in HTML: the Image of ipywidgets has no text for those who cannot see it."""
+    """Return an image in HTML: the Image of ipywidgets has no text for those who cannot see it."""
     source = f"data:image/png;base64,{b64encode(png).decode()}"
     style = f"width: {width:g}px; max-width: 100%; height: auto"
     return f'<img src="{source}" alt="{escape(label)}" style="{style}">'
 
 
-def _tied_in_the_browser(
-    play: ipywidgets.Play, slider: ipywidgets.SelectionSlider, pictures: list[str]
-) -> ipywidgets.Stack:
+def _tied_in_the_browser(play: Any, slider: Any, pictures: list[str]) -> Any:
     stack = ipywidgets.Stack([ipywidgets.HTML(picture) for picture in pictures], selected_index=0)
     ipywidgets.jslink((play, "value"), (slider, "index"))
     ipywidgets.jslink((slider, "index"), (stack, "selected_index"))
@@ -150,10 +136,8 @@ def _tied_in_the_browser(
     return stack
 
 
-def _tied_by_the_kernel(
-    play: ipywidgets.Play, slider: ipywidgets.SelectionSlider, pictures: list[str]
-) -> ipywidgets.HTML:
-    """One picture that is swapped: before version 8, widgets cannot be stacked."""
+def _tied_by_the_kernel(play: Any, slider: Any, pictures: list[str]) -> Any:
+    """Return one picture that is swapped: before version 8, widgets cannot be stacked."""
     shown = ipywidgets.HTML(pictures[0])
     slider.observe(lambda change: setattr(shown, "value", pictures[change["new"]]), "index")
     ipywidgets.link((play, "value"), (slider, "index"))

@@ -28,7 +28,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from gahb.images.store import stream
-from gahb.settings import cache_folder, written_whole
+from gahb.settings import atomic_write, cache_folder
 
 __all__ = ["SIDE", "draw_faces"]
 
@@ -132,7 +132,7 @@ def face_weights(download: Callable[[str, Path], None] | None = None) -> Path:
             weights = _weights_in(Path(folder))
     except RuntimeError as error:
         raise RuntimeError(f"{error}; without network, put its {MEMBER} at {kept}") from error
-    with written_whole(kept) as temporary:
+    with atomic_write(kept) as temporary:
         temporary.write_bytes(weights)
     return kept
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from gahb.checks import check_choice, check_count
-from gahb.settings import cache_folder, quiet, written_whole
+from gahb.settings import atomic_write, cache_folder, quiet
 
 __all__ = [
     "SUBSETS",
@@ -100,7 +100,7 @@ def read_images(file: Path) -> Tensor | None:
 
 def write_images(file: Path, images: Tensor) -> None:
     """Replace a file atomically, its checksum within."""
-    with written_whole(file) as temporary:
+    with atomic_write(file) as temporary:
         content = {"images": images.contiguous()}
         temporary.write_bytes(save(content, metadata={"sha256": _checksum(images)}))
 

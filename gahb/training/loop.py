@@ -23,7 +23,7 @@ from tqdm.auto import tqdm
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision
 from gahb.metrics import psnr_curve
-from gahb.settings import quiet, written_whole
+from gahb.settings import atomic_write, quiet
 from gahb.training.optimizer import Optimizer
 from gahb.training.recipe import Recipe
 from gahb.training.record import (
@@ -343,7 +343,7 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "log": self.log,
         }
-        with written_whole(self.folder / CHECKPOINT) as temporary:
+        with atomic_write(self.folder / CHECKPOINT) as temporary:
             torch.save(state, temporary)
 
     def restore(self, checkpoint: dict[str, Any]) -> None:

@@ -16,7 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from gahb.denoiser import Denoiser
-from gahb.settings import artifacts_folder, written_whole
+from gahb.settings import artifacts_folder, atomic_write, read_json, write_json
 from gahb.training.recipe import Recipe
 
 __all__ = [
@@ -52,7 +52,7 @@ def write_record(
     of what computed them, and the ``facts`` given.
     """
     write_weights(folder / WEIGHTS, network)
-    with written_whole(folder / LOG) as temporary:
+    with atomic_write(folder / LOG) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in log))
     manifest = {
         "recipe": recipe.as_dict(),
@@ -62,8 +62,7 @@ def write_record(
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "numpy", "accelerate")},
     }
-    with written_whole(folder / MANIFEST) as temporary:
-        temporary.write_text(json.dumps(manifest, indent=2) + "\n")
+    write_json(folder / MANIFEST, manifest)
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
@@ -74,7 +73,7 @@ def folder_of(recipe: Recipe) -> Path:
 
 def write_weights(path: Path, network: nn.Module) -> None:
     """Write the weights of a network, on whatever device."""
-    with written_whole(path) as temporary:
+    with atomic_write(path) as temporary:
         save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
 
 
@@ -164,12 +163,9 @@ def history(folder: Path | str, input_psnr: float = 20.0) -> History:
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """Manifest of a finished training, or None where there is none."""
-    try:
-        content = json.loads((folder / MANIFEST).read_text())
-    except FileNotFoundError:
+    content = read_json(folder / MANIFEST)
+    if content is None:
         return None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{folder.name}: {MANIFEST} is not JSON ({error})") from error
     if not isinstance(content, dict) or not {"recipe", "hash", "sha256"} <= content.keys():
         raise ValueError(f"{folder.name}: {MANIFEST} lacks recipe, hash or sha256")
     return content
