@@ -48,6 +48,25 @@ def test_a_file_changes_only_with_a_number(file, second, rewritten):
 
 
 @pytest.mark.parametrize(
+    ("page", "number", "limit"),
+    [
+        ("derivations", "score_error", 1e-8),
+        ("derivations", "hessian_error", 1e-8),
+        ("adaptive_basis", "linearity", 1e-5),
+        ("shuffled_faces", "gaussian_difference", 1e-3),
+    ],
+)
+def test_small_numbers_change_where_their_claim_would_feel_it(artifacts, page, number, limit):
+    gahb.record(page, **{number: 1e-12})
+    gahb.record(page, **{number: 2e-12})
+    assert read(page)[number].value == 1e-12  # rounding of another machine
+    gahb.record(page, **{number: 1.1 * limit})
+    assert read(page)[number].value == pytest.approx(1.1 * limit)
+    gahb.record(page, **{number: 1.9e-3})
+    assert read(page)[number].value == pytest.approx(1.9e-3)
+
+
+@pytest.mark.parametrize(
     ("page", "numbers", "error", "message"),
     [
         ("a/b", {"a": 1.0}, ValueError, "page: 'a/b' is not the name of a chapter"),

@@ -65,7 +65,7 @@ def record(page: str, **numbers: float | Estimate) -> None:
     if not numbers:
         raise ValueError("numbers: there are none; accepted: at least one, as name=value")
     new = {name: _kept(name, number) for name, number in numbers.items()}
-    if not _same(read_json(_file(page)) or {}, new):
+    if not _same(page, read_json(_file(page)) or {}, new):
         write_json(_file(page), new)
 
 
@@ -97,12 +97,22 @@ def _kept(name: str, number: Any) -> list[float]:
     return [float(f"{x:.5g}") for x in (value, *ends)]
 
 
-def _same(old: dict[str, list[float]], new: dict[str, list[float]]) -> bool:
+def _same(page: str, old: dict[str, list[float]], new: dict[str, list[float]]) -> bool:
     """Return whether the same numbers were measured, up to what machines differ by."""
     if {name: len(x) for name, x in old.items()} != {name: len(x) for name, x in new.items()}:
         return False
-    pairs = ((a, b) for name in new for a, b in zip(old[name], new[name], strict=True))
-    return all(math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE) for a, b in pairs)
+    return all(
+        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE * _deciding(page, name))
+        for name in new
+        for a, b in zip(old[name], new[name], strict=True)
+    )
+
+
+def _deciding(page: str, name: str) -> float:
+    """Return the smallest bound by which a number is judged: what is far below decides nothing."""
+    judged = [claim for claim in claims() if (claim.page, claim.number) == (page, name)]
+    ranges = [claim.holds or () for claim in judged] + [claim.in_part or () for claim in judged]
+    return min((abs(bound) for bounds in ranges for bound in bounds if bound), default=0.0)
 
 
 @dataclass(frozen=True, kw_only=True)
