@@ -97,7 +97,7 @@ def test_area_under_a_curve_is_the_divergence() -> None:
         "Nats for a change of log σ by 1",
     )
     band = ax.collections[0].get_paths()[0].vertices[:, 1]
-    assert band.min() == float(shifts["near"].low.min())
+    assert band.min() == float(shifts["near"].integrand.low.min())
 
 
 def test_lines_of_equal_error() -> None:

@@ -26,7 +26,7 @@ def test_gaps_of_the_transition(capsys) -> None:
 
 def test_medians_with_their_intervals(capsys) -> None:
     rows = [
-        {"N": n, "between networks": Estimate(a, (a - 0.05, a + 0.05)), "to the training set": b}
+        {"N": n, "between networks": Estimate(a, a - 0.05, a + 0.05), "to the training set": b}
         for n, a, b in ((10, 0.1, 0.99), (10_000, 0.95, torch.tensor(0.8125)))
     ]
     assert printed(capsys, rows) == [

@@ -159,7 +159,7 @@ def resampled_means(per_image: Tensor, seed: int = 0) -> Tensor:
     n = per_image.shape[1]
     if n == 1:
         return per_image.new_full((len(per_image), RESAMPLES), torch.nan)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
     one = per_image.new_ones(1, 1)
     times_drawn = per_image.new_zeros(RESAMPLES, n).scatter_add_(1, drawn, one.expand_as(drawn))

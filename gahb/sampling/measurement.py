@@ -131,7 +131,7 @@ def random_projection(x: Tensor, m: int, seed: int = 0) -> Measurement:
     shape = x.shape[1:]
     check_count("m", m, 1, shape.numel())
     check_count("seed", seed, minimum=0)
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(int(seed))
     basis, _ = torch.linalg.qr(torch.randn(shape.numel(), m, generator=generator))
 
     def forward(images: Tensor) -> Tensor:

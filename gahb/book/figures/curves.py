@@ -78,7 +78,7 @@ def curves_against(
 
     Examples
     --------
-    >>> gap = {n: Estimate(30 / n, (28 / n, 32 / n)) for n in (10, 100, 1000)}
+    >>> gap = {n: Estimate(30 / n, 28 / n, 32 / n) for n in (10, 100, 1000)}
     >>> ax = curves_against("N", {"32 x 32": gap}, "Average gap (dB)", scale=0.1)
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Training images N', 'Average gap (dB)')
