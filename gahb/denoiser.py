@@ -8,7 +8,8 @@ deviation of the noise on that scale: one for all images, or a tensor (n,) of on
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Self
 
 import torch
@@ -18,7 +19,16 @@ from gahb.checks import check_images, check_number
 from gahb.devices import device_of, in_double
 from gahb.images.shuffled import shuffle, unshuffle
 
-__all__ = ["BaseDenoiser", "Denoiser", "FixedSigma", "Sigma", "Unshuffled", "at", "noise_levels"]
+__all__ = [
+    "BaseDenoiser",
+    "Denoiser",
+    "FixedSigma",
+    "Sigma",
+    "Unshuffled",
+    "at",
+    "evaluation",
+    "noise_levels",
+]
 
 
 Sigma = float | Tensor
@@ -90,6 +100,34 @@ def noise_levels(
     if levels.ndim and len(levels) != n:
         raise ValueError(f"sigma: {len(levels)} noise levels for {n} noisy images")
     return levels.expand(n)
+
+
+@contextmanager
+def evaluation(f: Callable[..., Any]) -> Iterator[None]:
+    """Measure a network as it is used: in evaluation mode and its own precision, as it was after.
+
+    In training mode it would normalize by the batch and overwrite its running deviations.
+
+    Examples
+    --------
+    >>> network = nn.Dropout()
+    >>> with evaluation(network):
+    ...     network.training
+    False
+    >>> network.training
+    True
+    """
+    network = f if isinstance(f, nn.Module) else nn.Module()
+    modes = {part: part.training for part in network.modules()}
+    device = device_of(f, otherwise=torch.device("cpu"))
+    try:
+        for part in modes:
+            part.training = False
+        with torch.autocast(device.type, enabled=False):
+            yield
+    finally:
+        for part, mode in modes.items():
+            part.training = mode
 
 
 class BaseDenoiser(nn.Module):

@@ -8,8 +8,9 @@ from torch import Tensor, nn
 
 import gahb
 from gahb.basis import equivalent_filters
-from gahb.denoiser import BaseDenoiser, FixedSigma, Unshuffled, at, noise_levels
+from gahb.denoiser import BaseDenoiser, Denoiser, FixedSigma, Unshuffled, at, noise_levels
 from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.sampling import reverse_diffusion
 
 SIDE, SIGMA = 6, 0.2
 CLEAN = torch.rand(12, 1, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
@@ -187,3 +188,44 @@ def test_bad_input_gives_one_clear_line(ours, call, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=f"^{message}") as error:
         call(ours, noisy())
     assert "\n" not in str(error.value)
+
+
+MEASUREMENTS = {
+    "curve": lambda f, y: gahb.psnr_curve(f, y.clamp(0, 1), [10, 20, 30]).value,
+    "sample": lambda f, y: gahb.sample(f, n=2, size=16, seed=0, max_steps=200).images,
+    "reverse diffusion": lambda f, y: reverse_diffusion(f, y, seed=0, steps=5),
+    "basis": lambda f, y: gahb.adaptive_basis(f, y[:1]).eigenvalues,
+    "risk": lambda f, y: gahb.sure(f, y, 0.1, probes=2).per_image,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> torch.nn.Module:
+    recipe = gahb.book.recipes.get("faces-unet-n10-s1", edition="smoke")
+    recipe = recipe.but(images="leaves", updates=150)
+    return gahb.train(recipe, tmp_path_factory.mktemp("trained")).network
+
+
+@pytest.mark.parametrize("measure", MEASUREMENTS.values(), ids=MEASUREMENTS)
+@pytest.mark.parametrize("bare", [False, True])
+def test_measuring_a_network_in_training_mode_neither_differs_nor_changes_it(
+    trained, measure, bare
+) -> None:
+    class Bare(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.network = trained
+
+        def forward(self, y: Tensor) -> Tensor:
+            return y - self.network(y)
+
+    f, y = Bare() if bare else Denoiser(trained), gahb.images.load("leaves", 4, 16)
+    expected = measure(f.eval(), y)
+    trained.train()
+    before = {name: value.clone() for name, value in trained.state_dict().items()}
+    with torch.autocast("cpu", torch.bfloat16):
+        torch.testing.assert_close(measure(f, y), expected)
+    assert trained.training and all(part.training for part in trained.modules())
+    for name, value in trained.state_dict().items():
+        assert torch.equal(value, before[name]), name
+    trained.eval()

@@ -13,7 +13,7 @@ from torch.func import linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_count, check_images
-from gahb.denoiser import at
+from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches
 
 __all__ = [
@@ -139,27 +139,22 @@ def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     _check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
-    with _eval_mode(f), attention, torch.inference_mode(False):
+    with evaluation(f), _constant_weights(f), attention, torch.inference_mode(False):
         y = y.detach().clone()
         _check_differentiable(f, y)
         yield Jacobian(f, y)
 
 
 @contextmanager
-def _eval_mode(f: Function) -> Iterator[None]:
-    """Put a network into evaluation mode, its weights constant, inside the block."""
+def _constant_weights(f: Function) -> Iterator[None]:
+    """Keep the weights of a network out of what is differentiated, inside the block."""
     network = f if isinstance(f, nn.Module) else nn.Module()
-    modes = {part: part.training for part in network.modules()}
     learned = [weight for weight in network.parameters() if weight.requires_grad]
     try:
-        for part in modes:
-            part.training = False
         for weight in learned:
             weight.requires_grad_(False)
         yield
     finally:
-        for part, mode in modes.items():
-            part.training = mode
         for weight in learned:
             weight.requires_grad_(True)
 

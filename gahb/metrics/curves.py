@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
-from gahb.denoiser import at
+from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 
 __all__ = [
@@ -148,7 +148,8 @@ def denoised(
             raise ValueError(f"f(y): shape {given} is not that of the images, {accepted}")
         return estimate
 
-    return torch.cat(in_batches(batch, len(x), batch_size or images_at_a_time(denoise, x)))
+    with evaluation(denoise):
+        return torch.cat(in_batches(batch, len(x), batch_size or images_at_a_time(denoise, x)))
 
 
 def resampled_means(per_image: Tensor, seed: int = 0) -> Tensor:

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_choice, check_count, check_number
-from gahb.denoiser import at
+from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
@@ -222,7 +222,8 @@ def sample(
         record.require(which, steps)
 
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
-    in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
+    with evaluation(f):
+        in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
     way = record.way if len(record.way.steps) else None
     return Samples(record.images, record.steps, torch.stack(record.sigma, dim=1), way)
 

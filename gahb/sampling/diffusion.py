@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_images, check_number
-from gahb.denoiser import at
+from gahb.denoiser import at, evaluation
 from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
 
@@ -76,8 +76,8 @@ def reverse_diffusion(
         :math:`\hat x + (t/s)^2 (x - \hat x) + t \sqrt{1 - (t/s)^2}\, z`; ``ode``: follows the
         probability flow :math:`dx / d\sigma = (x - \hat x) / \sigma` by Heun's steps.
     steps : int
-        Number of noise levels. Variances of a Gaussian are too small by 5% with 100 ancestral steps,
-        by 2% with 500, and right within 1% with 50 of ``ode``, which denoises twice in each.
+        Number of noise levels. Variances of a Gaussian are too small by 5% with 100 ancestral
+        steps, by 2% with 500, and right within 1% with 50 of ``ode``, which denoises twice in each.
     sigma_0, sigma_end : float
         First and last noise level; the estimate at the last is returned.
     batch_size : int, optional
@@ -111,8 +111,9 @@ def reverse_diffusion(
         return at(f, levels[-1])(x).cpu()
 
     some = start[:1].to(home)
-    size = batch_size or images_at_a_time(at(f, sigma_0), some)
-    return torch.cat(in_batches(run, len(start), size))
+    with evaluation(f):
+        size = batch_size or images_at_a_time(at(f, sigma_0), some)
+        return torch.cat(in_batches(run, len(start), size))
 
 
 def _ancestral(f: Callable[..., Tensor], x: Tensor, s: float, t: float, noise: Noise) -> Tensor:
