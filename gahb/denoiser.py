@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Self
 
 import torch
@@ -119,11 +119,12 @@ def evaluation(f: Callable[..., Any]) -> Iterator[None]:
     """
     network = f if isinstance(f, nn.Module) else nn.Module()
     modes = {part: part.training for part in network.modules()}
-    device = device_of(f, otherwise=torch.device("cpu"))
+    device = device_of(f, otherwise=torch.device("cpu")).type
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     try:
         for part in modes:
             part.training = False
-        with torch.autocast(device.type, enabled=False):
+        with torch.autocast(device, enabled=False) if enabled else nullcontext():
             yield
     finally:
         for part, mode in modes.items():
@@ -171,7 +172,8 @@ class FixedSigma(BaseDenoiser):
 class Denoiser(BaseDenoiser):
     """Blind denoiser f(y) = y - network(y), the network's output being the residual.
 
-    It computes on the device of the network, and gives its results on that of ``y``.
+    It computes on the device and in the precision of the network, and gives its results in those of
+    ``y``.
 
     Parameters
     ----------
@@ -203,9 +205,9 @@ class Denoiser(BaseDenoiser):
     def residual(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimated noise network(y), (n, C, H, W)."""
         check_images("y", y, finite=False)
-        home = device_of(self, otherwise=y.device)
-        estimate: Tensor = self.network(y.to(home))
-        return estimate.to(y.device)
+        weight = next((p for p in self.network.parameters() if p.is_floating_point()), y)
+        estimate: Tensor = self.network(y.to(weight))
+        return estimate.to(y)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode: only a bare network is trained."""

@@ -229,3 +229,18 @@ def test_measuring_a_network_in_training_mode_neither_differs_nor_changes_it(
     for name, value in trained.state_dict().items():
         assert torch.equal(value, before[name]), name
     trained.eval()
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+def test_images_of_any_precision_are_denoised_in_that_of_the_network(trained, dtype) -> None:
+    f, y = Denoiser(trained), gahb.images.load("leaves", 4, 16)
+    found = f(y.to(dtype))
+    assert found.dtype == dtype
+    torch.testing.assert_close(found.float(), f(y), atol=2e-3, rtol=0)
+    if dtype == torch.float64:
+        curves = [gahb.psnr_curve(f, x, [10, 20]).value for x in (y.double(), y)]
+        torch.testing.assert_close(*curves, atol=1e-4, rtol=0)
+        gap = gahb.kl_gap(f, f, y.double(), [0.1, 0.2, 0.4])
+        assert gap.value == 0
+    f64 = Denoiser(gahb.UNet(1, 4).double())
+    assert f64(y).dtype == torch.float32
