@@ -287,7 +287,7 @@ def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
 def test_every_figure_of_a_chapter_is_seen() -> None:
     """The style is left after each figure; what it restores must not switch the display off."""
     drawing = "figures.image_grid({'a': torch.rand(1, 1, 8, 8)});"
-    cells = ["import torch\nfrom gahb import figures", drawing, drawing]
+    cells = ["import torch\nfrom gahb.book import figures", drawing, drawing]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])
     notebook.metadata["kernelspec"] = PYTHON_KERNEL
     notebooks.execute(notebook, ROOT)

@@ -37,7 +37,7 @@ def noise_schedule(steps: int, sigma_0: float, sigma_end: float) -> Tensor:
     Examples
     --------
     >>> noise_schedule(3, 1.0, 0.01)
-    tensor([1.0000, 0.1488, 0.0100], dtype=torch.float64)
+    tensor([1.0000, 0.1451, 0.0100], dtype=torch.float64)
     """
     check_count("steps", steps, minimum=2)
     check_number("sigma_end", sigma_end, low=1e-6)
