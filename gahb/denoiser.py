@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb.checks import check_images, check_number
-from gahb.devices import device_of, in_double
+from gahb.devices import device_of, in_double, weight_of
 from gahb.images.shuffled import shuffle, unshuffle
 
 __all__ = [
@@ -205,8 +205,7 @@ class Denoiser(BaseDenoiser):
     def residual(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimated noise network(y), (n, C, H, W)."""
         check_images("y", y, finite=False)
-        weight = next((p for p in self.network.parameters() if p.is_floating_point()), y)
-        estimate: Tensor = self.network(y.to(weight))
+        estimate: Tensor = self.network(y.to(weight_of(self.network, otherwise=y)))
         return estimate.to(y)
 
     def train(self, mode: bool = True) -> Self:

@@ -19,6 +19,7 @@ __all__ = [
     "in_batches",
     "in_double",
     "mixed_precision",
+    "weight_of",
     "with_double",
 ]
 
@@ -37,6 +38,12 @@ def best_device() -> torch.device:
     if parse_flag_from_env("ACCELERATE_USE_CPU"):
         return torch.device("cpu")
     return torch.accelerator.current_accelerator(check_available=True) or torch.device("cpu")
+
+
+def weight_of(f: Any, otherwise: Tensor) -> Tensor:
+    """Return a floating-point weight of ``f``, whose device and precision it has, or another."""
+    held = (*f.parameters(), *f.buffers()) if isinstance(f, nn.Module) else ()
+    return next((tensor for tensor in held if tensor.is_floating_point()), otherwise)
 
 
 def device_of(f: Any, otherwise: torch.device) -> torch.device:

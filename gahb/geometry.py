@@ -102,7 +102,6 @@ def _laplacian(
 ) -> csr_array:
     """Laplacian of the graph with an edge at each of the offsets, (down, right), of every pixel."""
     check_images("image", image)
-    check_batch("image", image[:2], like=image[:1])
     if len(image) != 1:
         raise ValueError(f"image: {len(image)} images; accepted: one, (1, C, H, W)")
     x, margin = in_double(image.detach()).cpu(), patch // 2

@@ -244,3 +244,19 @@ def test_images_of_any_precision_are_denoised_in_that_of_the_network(trained, dt
         assert gap.value == 0
     f64 = Denoiser(gahb.UNet(1, 4).double())
     assert f64(y).dtype == torch.float32
+
+
+def test_a_network_without_parameters_has_the_precision_of_its_buffers() -> None:
+    class Fixed(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("factors", torch.full((4, 4), 0.5, dtype=torch.float64))
+
+        def forward(self, y: Tensor) -> Tensor:
+            assert y.dtype == self.factors.dtype
+            return y * self.factors
+
+    y = torch.rand(2, 1, 4, 4)
+    found = Denoiser(Fixed())(y)
+    assert found.dtype == y.dtype
+    torch.testing.assert_close(found, y / 2)

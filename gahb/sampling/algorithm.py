@@ -21,11 +21,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number
 from gahb.denoiser import at, evaluation
-from gahb.devices import images_at_a_time, in_batches
+from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
 
@@ -340,9 +340,7 @@ def _checked_mean(mean: Any, shape: tuple[int, ...], f: Any) -> Tensor:
     accepted = f"a finite number, or a tensor that broadcasts to {shape}"
     if isinstance(mean, bool) or not isinstance(mean, int | float | Tensor):
         raise TypeError(f"mean: {type(mean).__name__} is not {accepted}")
-    held = [*f.parameters(), *f.buffers()] if isinstance(f, nn.Module) else []
-    like = next((tensor for tensor in held if tensor.is_floating_point()), torch.empty(0))
-    middle = torch.as_tensor(mean).to(like)
+    middle = torch.as_tensor(mean).to(weight_of(f, otherwise=torch.empty(0)))
     try:
         middle = middle.expand(shape)
     except RuntimeError:

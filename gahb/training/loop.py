@@ -229,7 +229,8 @@ def train(
             f"{recipe.hash}); train again, or elsewhere"
         )
     elif manifest and not (folder / CHECKPOINT).is_file():
-        require_same_images(recipe, manifest, folder / MANIFEST)
+        if "images" in manifest:  # not in those of the first edition
+            require_same_images(recipe.name, manifest, digest(recipe.train_images()), MANIFEST)
         return Denoiser(load_network(folder, recipe)).to(best_device())
     training = Training(recipe, folder, keep_snapshots)
     training.run()
@@ -348,7 +349,7 @@ class Training:
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
-        require_same_images(self.recipe, checkpoint, self.folder / CHECKPOINT)
+        require_same_images(self.recipe.name, checkpoint, self.digest, CHECKPOINT)
         self.network.load_state_dict(checkpoint["network"])
         self.optimizer.load_state_dict(checkpoint["optimizer"])
         self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]

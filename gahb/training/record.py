@@ -117,12 +117,11 @@ def digest(images: Tensor) -> str:
     return hashlib.sha256(shape + images.cpu().contiguous().numpy().tobytes()).hexdigest()
 
 
-def require_same_images(recipe: Recipe, record: dict[str, Any], path: Path) -> None:
-    """Raise ValueError if a manifest or checkpoint tells of other training images."""
-    if record.get("images", now := digest(recipe.train_images())) != now:
+def require_same_images(name: str, record: dict[str, Any], images: str, file: str) -> None:
+    """Raise ValueError if a manifest or checkpoint tells of images of another digest."""
+    if record.get("images", images) != images:
         raise ValueError(
-            f"{recipe.name}: {path.name} is of a training on other images; "
-            "train again, or elsewhere"
+            f"{name}: {file} is of a training on other images; train again, or elsewhere"
         )
 
 
