@@ -13,6 +13,7 @@ import torch
 
 from gahb import settings
 from gahb.book import artifacts, costs, jobs, recipes, scorecard
+from gahb.book.dynamics import measure_dynamics
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.similarity import median
@@ -117,6 +118,8 @@ def add_measurements(command: Add) -> None:
     varying = command(run_variance, "measure how alike two networks draw (Figure 2)")
     varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
+    following = command(run_dynamics, "measure trainings along their kept snapshots")
+    following.add_argument("names", nargs="+", metavar="NAME")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     scoring = command(run_scorecard, "judge the paper's claims by what was measured")
@@ -201,6 +204,14 @@ def run_variance(options: Options) -> None:
         found = measure_variance(options.family, n)
         between, to_train = median(found.between), median(found.to_train.flatten())
         print(f"N = {n}: between networks {between}, to the training set {to_train}", flush=True)
+
+
+def run_dynamics(options: Options) -> None:
+    """Measure and store, and print one line for each training."""
+    for name in options.names:
+        found = measure_dynamics(name)
+        times = f"generalizes at {found.tau_gen()}, 10% copies at {found.tau_mem()}"
+        print(f"{name}: {len(found.updates)} snapshots, {times}", flush=True)
 
 
 def run_verify(options: Options) -> int:

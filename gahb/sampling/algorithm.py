@@ -128,7 +128,7 @@ class Samples:
     images : Tensor
         Denoised images f(x_t) at the end, (n, C, H, W); not clipped to [0, 1].
     steps : Tensor
-        Number of steps t that each image took, (n,).
+        Number of steps t that each image took, (n,); -1 where it did not end (``strict=False``).
     sigma : Tensor
         Noise level of each image after 0, 1, 2, ... steps, (n, 1 + max(steps)); NaN after its end.
     trajectory : Trajectory or None
@@ -159,6 +159,7 @@ def sample(
     keep: Iterable[int] = (),
     batch_size: int | None = None,
     max_steps: int | None = None,
+    strict: bool = True,
 ) -> Samples:
     """Sample images from the density that a denoiser implies (Algorithm 1).
 
@@ -191,6 +192,9 @@ def sample(
         Images denoised at a time; by default 64, on a GPU as many as its memory holds.
     max_steps : int, optional
         Steps after which an image is given up; by default three times those of an exact denoiser.
+    strict : bool
+        Whether to raise RuntimeError, naming them, where images diverge or do not end. Otherwise
+        their ``steps`` are -1, and their images the last estimates.
 
     References
     ----------
@@ -219,7 +223,8 @@ def sample(
         noise, which = Noise(seed, numbers, shape), torch.tensor(numbers)
         for state in _ascent(f, which, middle, noise, measurement, steps, max_steps):
             record.add(state)
-        record.require(which, steps)
+        if strict:
+            record.require(which, steps)
 
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
     with evaluation(f):

@@ -1,0 +1,71 @@
+"""What was measured along trainings beforehand: the updates at which they generalize, memorize."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gahb import settings
+from gahb.basis import adaptive_basis
+from gahb.book import artifacts, recipes
+from gahb.book.recipes import SUBSETS
+from gahb.denoiser import Denoiser
+from gahb.dynamics import Dynamics, follow
+from gahb.metrics import noisy
+from gahb.training import Recipe, snapshots
+
+__all__ = ["dynamics", "measure_dynamics"]
+
+TEST_IMAGES = 64
+SIGMA, VECTORS, LARGEST = 0.15, 30, 16  # of the basis; pixels a side up to which it is measured
+
+
+def dynamics(name: str) -> Dynamics:
+    """Return what was measured along the training of a recipe.
+
+    It takes the snapshots of the training, which are not shipped, to measure it anew.
+    """
+    path = path_of(recipes.get(name))
+    artifacts.fetch(path)
+    if not path.is_file():
+        again = f"python -m gahb train {name} --keep-snapshots, then python -m gahb dynamics {name}"
+        raise FileNotFoundError(f"name: {name} has not been measured along its training; {again}")
+    return Dynamics.load(path)
+
+
+def measure_dynamics(name: str) -> Dynamics:
+    """Measure all snapshots of a training, beside those of the other subset's, and store it."""
+    recipe = recipes.get(name)
+    test = recipe.test_images(TEST_IMAGES)
+    y = noisy(test[:2].float() / 255, SIGMA)
+
+    def basis(f: Denoiser) -> Tensor:
+        """Return the asymmetry of the Jacobian, and how many leading vectors are of one pixel."""
+        found = [adaptive_basis(f, image[None]) for image in y]
+        one = [(b.eigenvectors[:VECTORS].flatten(1).square().amax(1) > 0.5).sum() for b in found]
+        return torch.tensor([[b.asymmetry, float(n)] for b, n in zip(found, one, strict=True)])
+
+    found = follow(
+        snapshots(recipe),
+        recipe.train_images(),
+        test,
+        other=snapshots(other) if (other := counterpart(recipe)) else None,
+        extras={"basis": basis} if recipe.size <= LARGEST else None,
+    )
+    found.save(path_of(recipe), hash=recipe.hash, updates=int(found.updates[-1]))
+    return found
+
+
+def counterpart(recipe: Recipe) -> Recipe | None:
+    """Return the same recipe on the other subset, if it has kept snapshots."""
+    first, second = SUBSETS if recipe.subset == SUBSETS[0] else SUBSETS[::-1]
+    name = recipe.name.replace(f"-{first.lower()}", f"-{second.lower()}")
+    other = recipes.every().get(name)
+    return other if other and any(snapshots(other)) else None
+
+
+def path_of(recipe: Recipe) -> Path:
+    """Return the file of what was measured along a training."""
+    return settings.artifacts_folder() / recipe.edition / "dynamics" / f"{recipe.name}.safetensors"

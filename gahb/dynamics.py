@@ -1,0 +1,284 @@
+"""What happens along a training: when a network generalizes, and when it begins to memorize."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from scipy.stats import linregress, t
+from torch import Tensor
+
+from gahb.checks import check_count, check_number
+from gahb.intervals import Estimate, fraction, resampled
+from gahb.metrics import psnr_curve
+from gahb.sampling import sample
+from gahb.settings import atomic_write
+from gahb.similarity import cosine_similarity, verdicts
+from gahb.vectors import gray_levels, repeated
+
+__all__ = ["Dynamics", "PowerLaw", "follow", "power_law"]
+
+Model = Callable[..., Tensor]
+Snapshots = Iterable[tuple[int, Model]]
+
+INPUT_PSNR = tuple(range(0, 41, 5))  # dB
+MEASURED = 64  # images, of a curve
+KEPT = 8  # samples whose images are kept
+
+
+@dataclass(frozen=True, eq=False)
+class Dynamics:
+    """What was measured on k snapshots of one training, see :func:`follow`.
+
+    Attributes
+    ----------
+    updates : Tensor
+        Number of updates before each snapshot, (k,).
+    input_psnr : Tensor
+        Noise levels, in dB, (l,).
+    on_train, on_test : Tensor
+        Output PSNR of each image, in dB, (k, l, n).
+    copies : Tensor
+        Which samples are copies of a training image, (k, m) bool. One that diverged is none.
+    to_train, between : Tensor
+        Cosine similarity of each sample to the closest training image, and to what the other
+        network draws from the same noise, (k, m); NaN where there is none.
+    samples : Tensor
+        The first samples, (k, s, C, H, W) uint8, clipped to [0, 1].
+    extras : mapping of str to Tensor
+        What else was measured on each snapshot, (k, ...).
+    """
+
+    updates: Tensor
+    input_psnr: Tensor
+    on_train: Tensor
+    on_test: Tensor
+    copies: Tensor
+    to_train: Tensor
+    between: Tensor
+    samples: Tensor
+    extras: Mapping[str, Tensor] = field(default_factory=dict)
+
+    def tau_gen(self, input_psnr: float = 20.0, tolerance: float = 0.5) -> Estimate:
+        r"""Return :math:`\tau_\mathrm{gen}`, from which update on a network is as good as it gets.
+
+        The first update at which the test PSNR is within ``tolerance`` dB of its best, linear in
+        the logarithm of the updates between two snapshots; the interval is over test images.
+        """
+        check_number("tolerance", tolerance, low=0)
+        at = self.on_test[:, self._level(input_psnr)].double()
+        return self._first_passage(at, lambda mean: mean.amax(0) - tolerance)
+
+    def tau_mem(self, share: float = 0.1) -> Estimate:
+        r"""Return :math:`\tau_\mathrm{mem}`, from which update on a share of samples is copied.
+
+        Infinite if the training never gets there. The interval is over the noise of the samples.
+        """
+        check_number("share", share, low=1e-6, high=1)
+        return self._first_passage(self.copies.double(), lambda mean: mean.new_tensor(share))
+
+    def share_of_copies(self) -> dict[int, Estimate]:
+        """Return the share of samples that are copies, by number of updates."""
+        return dict(zip(self.updates.tolist(), map(fraction, self.copies), strict=True))
+
+    def gap(self, input_psnr: float = 20.0) -> Tensor:
+        """Return train minus test PSNR in dB, by snapshot, (k,)."""
+        level = self._level(input_psnr)
+        return self.on_train[:, level].mean(1) - self.on_test[:, level].mean(1)
+
+    def _level(self, input_psnr: float) -> int:
+        levels = self.input_psnr.tolist()
+        if input_psnr not in levels:
+            raise ValueError(f"input_psnr: {input_psnr:g} is not measured; accepted: {levels}")
+        return levels.index(input_psnr)
+
+    def _first_passage(self, values: Tensor, level: Callable[[Tensor], Tensor]) -> Estimate:
+        """Return the update at which the mean of values (k, n) over n first reaches a level."""
+        drawn = [values[:, units].mean(2) for units in resampled(values.shape[1])]
+        means = torch.cat([values.mean(1, keepdim=True), *drawn], dim=1)
+        passed = _first_passage(self.updates.double().log(), means, level(means)).exp()
+        ends = passed.new_tensor([0.025, 0.975])
+        # Without interpolation: where a resampled training does not get there, it is infinite.
+        low, high = passed[1:].quantile(ends, interpolation="nearest").tolist()
+        return Estimate(float(passed[0]), low, high)
+
+    def save(self, path: Path, **origin: Any) -> None:
+        """Write all of it to one file of safetensors, with its origin."""
+        named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extras"}
+        named |= {f"extras.{name}": value for name, value in self.extras.items()}
+        with atomic_write(path) as temporary:
+            contiguous = {name: value.contiguous() for name, value in named.items()}
+            save_file(contiguous, temporary, metadata={"origin": json.dumps(origin)})
+
+    @classmethod
+    def load(cls, path: Path) -> Dynamics:
+        """Return what ``save`` has written."""
+        with safe_open(path, framework="pt") as file:
+            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        extras = {n.removeprefix("extras."): named.pop(n) for n in list(named) if "extras." in n}
+        return cls(**named, extras=extras)
+
+
+def _first_passage(x: Tensor, curves: Tensor, level: Tensor) -> Tensor:
+    """Return where curves (k, c) over x (k,) first reach levels (c,), linear between, (c,)."""
+    above = curves >= level
+    first = above.int().argmax(0)
+    before = (first - 1).clamp(min=0)
+    low, high = (curves.gather(0, i[None])[0] for i in (before, first))
+    part = torch.where(first > 0, (level - low) / (high - low), 1)
+    passed = x[before] + part * (x[first] - x[before])
+    return torch.where(above.any(0), passed, torch.inf)
+
+
+def follow(
+    snapshots: Snapshots,
+    train: Tensor,
+    test: Tensor,
+    *,
+    other: Snapshots | None = None,
+    samples: int = 64,
+    seed: int = 0,
+    input_psnr: Sequence[float] = INPUT_PSNR,
+    extras: Mapping[str, Callable[[Any], Tensor]] | None = None,
+    **sampling: Any,
+) -> Dynamics:
+    """Measure a training along its way: does the network generalize, and does it memorize?
+
+    Parameters
+    ----------
+    snapshots : iterable of (int, callable)
+        Number of updates and denoiser, as :func:`gahb.training.snapshots` gives them, or a
+        generator that trains and yields: each denoiser is measured before the next is asked for.
+    train, test : Tensor
+        Training images, and unseen ones of the same class, (N, C, H, W), in [0, 1] or uint8.
+    other : iterable of (int, callable), optional
+        Snapshots, at the same updates, of a second training, on other images.
+    samples, seed : int
+        Number m of samples of each snapshot, always from the same noise, which the seed fixes.
+    input_psnr : sequence of float
+        Noise levels of the PSNR, in dB.
+    extras : mapping of str to callable, optional
+        What else to measure on each denoiser, by name: functions that return a tensor.
+    **sampling
+        What else :func:`gahb.sample` takes.
+
+    Examples
+    --------
+    Three "snapshots" of a denoiser that turns into an exact memorizer:
+
+    >>> from gahb.optimal import EmpiricalBayes
+    >>> train, test = torch.rand(2, 8, 1, 8, 8)
+    >>> stages = ((10, lambda y: 0 * y), (20, lambda y: 0.1 * y), (40, EmpiricalBayes(train)))
+    >>> found = follow(stages, train, test, samples=4)
+    >>> found.share_of_copies()[40].value, found.updates
+    (1.0, tensor([10, 20, 40]))
+    """
+    check_count("samples", samples)
+    clean = [gray_levels(repeated(x, MEASURED)) for x in (train, test)]
+    sampling = {"n": samples, "size": tuple(train.shape[2:]), "channels": train.shape[1]} | sampling
+    found: list[dict[str, Tensor]] = []
+    seconds = iter(other) if other is not None else None
+    for update, f in snapshots:
+        on_train, on_test = (psnr_curve(f, x, input_psnr, seed).per_image.float() for x in clean)
+        row = {"updates": torch.tensor(update), "on_train": on_train, "on_test": on_test}
+        row |= _judged(f, _at(update, seconds), train, seed, sampling)
+        row |= {f"extras.{name}": measure(f) for name, measure in (extras or {}).items()}
+        found.append(row)
+    if not found:
+        raise ValueError("snapshots: there are none; accepted: at least one (update, denoiser)")
+    rows = {name: torch.stack([row[name] for row in found]) for name in found[0]}
+    more = {n.removeprefix("extras."): rows.pop(n) for n in list(rows) if n.startswith("extras.")}
+    return Dynamics(input_psnr=torch.tensor(input_psnr).float(), **rows, extras=more)
+
+
+def _at(update: int, others: Iterable[tuple[int, Model]] | None) -> Model | None:
+    """Return the other training's denoiser after as many updates."""
+    if others is None:
+        return None
+    for theirs, f in others:
+        if theirs == update:
+            return f
+        if theirs > update:
+            break
+    raise ValueError(f"other: has no snapshot at update {update}; accepted: the same updates")
+
+
+def _judged(
+    f: Model, other: Model | None, train: Tensor, seed: int, sampling: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Return which samples are copies, what they are similar to, and the first of them."""
+    drawn = sample(f, seed=seed, strict=False, **sampling)
+    there = drawn.steps >= 0
+    copies = torch.zeros(len(there), dtype=torch.bool)
+    to_train, between = torch.full((2, len(there)), torch.nan)
+    if there.any():
+        verdict = verdicts(drawn.images[there], train)
+        copies[there] = torch.tensor([each == "memorized" for each in verdict.each])
+        to_train[there] = verdict.to_train.float()
+    if other is not None:
+        theirs = sample(other, seed=seed, strict=False, **sampling)
+        both = there & (theirs.steps >= 0)
+        if both.any():
+            alike = cosine_similarity(drawn.images[both], theirs.images[both])
+            between[both] = alike.float()
+    shown = (255 * drawn.images[:KEPT].nan_to_num().clamp(0, 1)).round().to(torch.uint8)
+    return {"copies": copies, "to_train": to_train, "between": between, "samples": shown}
+
+
+@dataclass(frozen=True)
+class PowerLaw:
+    r"""A power law :math:`\tau = c N^\gamma`, with 95% intervals.
+
+    Attributes
+    ----------
+    exponent, prefactor : Estimate
+        :math:`\gamma` and c; by Student's t, of as many points as ``points``.
+    points : int
+        Number of pairs of N and tau that it is fitted to.
+    """
+
+    exponent: Estimate
+    prefactor: Estimate
+    points: int
+
+    def __call__(self, n: float) -> float:
+        """Return what the power law gives for N."""
+        return float(self.prefactor.value * n**self.exponent.value)
+
+
+def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
+    r"""Fit :math:`\tau = c N^\gamma` by least squares of the logarithms.
+
+    Points that are not finite, such as trainings that did not get there, are left out.
+
+    Parameters
+    ----------
+    n, tau : sequence of float
+        Numbers of training images, and updates: at least three pairs that are finite.
+
+    Examples
+    --------
+    >>> law = power_law([10, 100, 1000], [200, 2100, 19_000])
+    >>> round(law.exponent.value, 2), round(law(10_000), -4)
+    (0.99, 190000.0)
+    """
+    pairs = [(x, y) for x, y in zip(n, tau, strict=True) if math.isfinite(x) and math.isfinite(y)]
+    if len(pairs) < 3 or any(x <= 0 or y <= 0 for x, y in pairs):
+        raise ValueError(f"tau: {len(pairs)} finite values; accepted: at least 3, positive")
+    fit = linregress([math.log(x) for x, _ in pairs], [math.log(y) for _, y in pairs])
+    wide = t.ppf(0.975, len(pairs) - 2)
+    slope, level = float(fit.slope), float(fit.intercept)
+    ends = (slope - wide * fit.stderr, slope + wide * fit.stderr)
+    levels = (level - wide * fit.intercept_stderr, level + wide * fit.intercept_stderr)
+    return PowerLaw(
+        Estimate(slope, *map(float, ends)),
+        Estimate(math.exp(level), *(math.exp(end) for end in levels)),
+        len(pairs),
+    )

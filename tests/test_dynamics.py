@@ -1,0 +1,145 @@
+"""What is measured along a training: known passages, exact denoisers, and what never gets there."""
+
+import math
+
+import pytest
+import torch
+
+from gahb.dynamics import Dynamics, follow, power_law
+from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.training import Recipe, snapshots, train
+
+
+def dynamics(updates, copies, on_test):
+    """Dynamics of which copies (k, m) and the test PSNR (k, n) at 20 dB are known."""
+    k, m = copies.shape
+    nothing = torch.zeros(k, m)
+    return Dynamics(
+        updates=torch.tensor(updates),
+        input_psnr=torch.tensor([20.0]),
+        on_train=on_test[:, None] + 1,
+        on_test=on_test[:, None],
+        copies=copies,
+        to_train=nothing,
+        between=nothing,
+        samples=torch.zeros(k, 1, 1, 4, 4, dtype=torch.uint8),
+    )
+
+
+def growing(shares, m=100):
+    """Copies (k, m) of which that share is True at each snapshot."""
+    return torch.arange(m) < (torch.tensor(shares)[:, None] * m).round()
+
+
+def test_passages_are_linear_in_the_logarithm_of_updates():
+    on_test = torch.tensor([20.0, 24.0, 28.0, 28.0, 26.0])[:, None].expand(5, 9)
+    found = dynamics([10, 100, 1000, 10_000, 100_000], growing([0, 0, 0.05, 0.15, 0.9]), on_test)
+    assert found.tau_gen(tolerance=2).value == pytest.approx(10**2.5)
+    assert found.tau_gen(tolerance=0).value == pytest.approx(1000)
+    assert found.tau_mem(0.1).value == pytest.approx(10**3.5)
+    assert found.tau_mem(0.9).value == pytest.approx(100_000)
+    assert found.tau_mem(0.95).value == math.inf
+    assert found.gap().tolist() == pytest.approx([1] * 5)
+
+
+def test_first_snapshot_may_pass_already():
+    found = dynamics([10, 100], growing([0.5, 1]), torch.full((2, 9), 30.0))
+    assert found.tau_mem(0.1).value == found.tau_gen().value == pytest.approx(10)
+
+
+def test_intervals_are_over_samples_and_over_test_images():
+    torch.manual_seed(0)
+    on_test = torch.tensor([20.0, 24.0, 28.0])[:, None] + torch.randn(3, 50)
+    found = dynamics([10, 100, 1000], growing([0, 0.05, 0.2], m=40), on_test)
+    for passage in (found.tau_mem(0.1), found.tau_gen()):
+        assert passage.low < passage.value < passage.high
+    # One in five: some resampled sets never have one in three, some do not even on average.
+    assert found.tau_mem(0.2).high == math.inf
+    assert found.tau_mem(0.2).low < 1000.1
+
+
+def test_memorizer_copies_and_gaussian_does_not():
+    train_images, test = torch.rand(2, 12, 1, 8, 8)
+    memorizer, other = EmpiricalBayes(train_images), EmpiricalBayes(test)
+    gaussian = Gaussian(train_images.mean(0), train_images.flatten(1).T.cov())
+    found = follow(
+        [(5, gaussian), (50, memorizer)],
+        train_images,
+        test,
+        other=[(5, gaussian), (20, gaussian), (50, other)],
+        samples=6,
+        extras={"at zero": lambda f: f(torch.zeros(1, 1, 8, 8), 0.1).mean()},
+    )
+    assert found.updates.tolist() == [5, 50]
+    assert [share.value for share in found.share_of_copies().values()] == [0, 1]
+    assert found.to_train[1].min() > 0.999 > found.to_train[0].max()
+    assert found.between[0].min() > 0.999 > found.between[1].max()
+    assert found.gap()[1] > 10
+    assert found.extras["at zero"].shape == (2,)
+    assert found.samples.shape == (2, 6, 1, 8, 8)
+    shown = found.samples[1].float().flatten(1) / 255 - train_images.flatten(1)[:, None]
+    assert shown.abs().amax(2).amin(0).max() < 0.01
+
+
+def test_diverged_samples_are_no_copies():
+    train_images, test = torch.rand(2, 4, 1, 8, 8)
+    found = follow([(1, lambda y: 3 * y)], train_images, test, samples=3)
+    assert not found.copies.any()
+    assert found.to_train.isnan().all()
+    assert found.between.isnan().all()
+
+
+def test_what_is_stored_is_what_was_measured(tmp_path):
+    train_images, test = torch.rand(2, 4, 1, 8, 8)
+    extras = {"level": lambda f: torch.tensor([1.0, 2.0])}
+    found = follow(
+        [(1, EmpiricalBayes(train_images))], train_images, test, samples=2, extras=extras
+    )
+    found.save(tmp_path / "a.safetensors", hash="0")
+    again = Dynamics.load(tmp_path / "a.safetensors")
+    for name in ("updates", "input_psnr", "on_train", "on_test", "copies", "to_train", "samples"):
+        assert getattr(again, name).equal(getattr(found, name)), name
+    assert again.extras["level"].tolist() == [[1, 2]]
+
+
+def test_snapshots_of_a_training_can_be_followed(tmp_path):
+    recipe = Recipe(
+        name="a", edition="smoke", images="leaves", size=8, n=4, subset="S1", network="unet",
+        depth=1, width=4, updates=20, batch=4,
+    )  # fmt: skip
+    train(recipe, tmp_path, keep_snapshots=True)
+    found = follow(
+        snapshots(recipe, tmp_path), recipe.train_images(), recipe.test_images(4), samples=3
+    )
+    assert found.updates.tolist() == [16, 20]
+    assert found.copies.shape == (2, 3)
+
+
+def test_snapshots_must_fit():
+    x = torch.rand(4, 1, 8, 8)
+    with pytest.raises(ValueError, match=r"^snapshots: there are none"):
+        follow([], x, x)
+    for others in ([], [(2, None)], [(1, None), (7, None)]):
+        with pytest.raises(ValueError, match=r"^other: has no snapshot at update 5"):
+            follow([(5, EmpiricalBayes(x))], x, x, other=others, samples=2)
+    with pytest.raises(ValueError, match=r"^input_psnr: 7 is not measured"):
+        dynamics([1], growing([0]), torch.zeros(1, 3)).tau_gen(input_psnr=7)
+
+
+def test_power_law_is_fitted_to_what_is_finite():
+    n = [10, 100, 1000, 10_000, 100_000]
+    law = power_law(n, [*(3 * x**0.8 for x in n[:4]), math.inf])
+    assert law.points == 4
+    assert law.exponent.value == pytest.approx(0.8)
+    assert law.prefactor.value == pytest.approx(3)
+    assert law(1e6) == pytest.approx(3 * 1e6**0.8)
+    with pytest.raises(ValueError, match=r"^tau: 2 finite values"):
+        power_law(n[:3], [1, 2, math.inf])
+
+
+def test_exponents_interval_covers():
+    torch.manual_seed(0)
+    n = torch.logspace(1, 4, 7)
+    laws = (power_law(n.tolist(), (n * (0.3 * torch.randn(7)).exp()).tolist()) for _ in range(300))
+    covered = sum(law.exponent.low < 1 < law.exponent.high for law in laws)
+    assert 0.92 < covered / 300 < 0.98
