@@ -1,5 +1,7 @@
 """Figures draw the data that they are given, with units, and open no figure but their own."""
 
+import math
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -186,6 +188,17 @@ def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Updates", "Output PSNR at σ = 0.1 (dB)")
     expected = ["N = 100", "N = 1\u2009000", "training images", "test images"]
     assert legend_of(ax) == expected
+
+
+def test_lines_cross_a_time_map_where_things_happen() -> None:
+    row = {16: 0.0, 32: 0.5, 64: 1.0}
+    ax = figures.time_map({10: row, 100: row}, "copies", {"first copies": [32 * 2**0.5, math.inf]})
+    line = ax.get_lines()[0]
+    assert line.get_xdata()[0] == pytest.approx(2)
+    assert math.isnan(line.get_xdata()[1])
+    assert list(line.get_ydata()) == [0.5, 1.5]
+    with pytest.raises(ValueError, match=r"^values\[100\]: updates \[16\] are not"):
+        figures.time_map({10: row, 100: {16: 0.0}}, "copies")
 
 
 def test_gap_map_colors_each_cell_by_its_gap() -> None:

@@ -17,6 +17,7 @@ from gahb.book.figures.curves import (
     psnr_curves,
     psnr_slopes,
     rank_against_residual,
+    time_map,
     variance_and_bias,
 )
 from gahb.book.figures.densities import density_1d, density_2d
@@ -56,5 +57,6 @@ __all__ = [
     "shrinkage_factors",
     "similarity_histograms",
     "style",
+    "time_map",
     "variance_and_bias",
 ]

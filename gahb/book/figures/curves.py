@@ -23,8 +23,14 @@ if TYPE_CHECKING:
 
 Drawn = Curve | Divergence | Mapping[Any, Any]
 
-ABSCISSAS = {"noise": "Input PSNR (dB)", "sigma": "Noise level σ", "N": "Training images N"}
+ABSCISSAS = {
+    "noise": "Input PSNR (dB)",
+    "sigma": "Noise level σ",
+    "N": "Training images N",
+    "updates": "Updates",
+}
 GAP_TICKS = [-30, -10, -3, -1, -0.5, 0, 0.5, 1, 3, 10, 30]
+ON_MAP = ("tab:cyan", "tab:green", "tab:olive")  # lines that stand out from pale and dark cells
 LINES = 15  # of equal error, or fewer
 
 
@@ -61,7 +67,7 @@ def curves_against(
     Parameters
     ----------
     abscissa : str
-        ``"noise"`` (input PSNR), or ``"sigma"`` or ``"N"``, which are on a logarithmic scale.
+        ``"noise"`` (input PSNR), or ``"sigma"``, ``"N"`` or ``"updates"``, on a logarithmic scale.
     curves : mapping of int or str to curve, or to mapping
         A curve of :mod:`gahb.metrics`, or an Estimate or a number by abscissa: these have markers.
         With ``at``, the abscissas, a sequence of numbers.
@@ -100,7 +106,7 @@ def curves_against(
         if abscissa == "noise":
             look.noise_axis(ax, torch.cat([_points(curve)[0] for curve in curves.values()]))
         else:
-            look.log_axis(ax, counts=abscissa == "N")
+            look.log_axis(ax, counts=abscissa != "sigma")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
         if expected is not None:
             line_styles["expected"] = look.REFERENCE
@@ -287,21 +293,61 @@ def gap_map(histories: Mapping[Label, History], sigma: float, ax: Axes | None = 
     ['N = 100']
     """
     _check_histories(histories, sigma)
-    updates = sorted(next(iter(histories.values())).train)
-    for label, h in histories.items():
-        if sorted(h.train) != updates:
-            raise ValueError(f"histories[{label!r}]: updates {sorted(h.train)} are not {updates}")
-    gap = [[h.train[u] - h.test[u] for u in updates] for h in histories.values()]
-    with look.on_axes(ax, height=1.4 + 0.4 * len(gap)) as ax:
+    _common_updates("histories", {n: h.train for n, h in histories.items()})
+    gap = {n: {u: h.train[u] - h.test[u] for u in h.train} for n, h in histories.items()}
+    return time_map(gap, f"Train - test, σ = {sigma:.2g} (dB)", ax=ax)
+
+
+def time_map(
+    values: Mapping[Label, Mapping[int, float]],
+    color_label: str,
+    lines: Mapping[str, Sequence[float]] | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw what was measured along trainings in the plane of set size and updates.
+
+    Parameters
+    ----------
+    values : mapping of int or str to mapping of int to float
+        For each training, the value at its snapshots, by number of updates: the same for all.
+    color_label : str
+        What the colors mean; zero is pale.
+    lines : mapping of str to sequence of float, optional
+        Updates at which something happens in each training; what never does is left out.
+
+    Examples
+    --------
+    >>> ax = time_map({10: {16: 0.1, 32: 1.0}, 100: {16: 0.0, 32: 0.2}}, "copies")
+    >>> [label.get_text() for label in ax.get_yticklabels()]
+    ['N = 10', 'N = 100']
+    """
+    look.check_some("values", values)
+    updates = _common_updates("values", values)
+    with look.on_axes(ax, height=1.4 + 0.4 * len(values)) as ax:
         # The updates are spaced evenly on a logarithmic scale, and so are the cells.
-        cells = ax.pcolormesh(gap, cmap="magma_r", vmin=0, edgecolors="white", linewidth=0.5)
-        ax.set_xticks(np.arange(len(updates)) + 0.5, [look.count_label(u) for u in updates])
+        grid = [[float(row[u]) for u in updates] for row in values.values()]
+        cells = ax.pcolormesh(grid, cmap="magma_r", vmin=0, edgecolors="white", linewidth=0.5)
+        middles = np.arange(len(updates)) + 0.5
+        ax.set_xticks(middles, [look.count_label(u) for u in updates])
         ax.tick_params(axis="x", rotation=45)
-        ax.set_yticks(np.arange(len(gap)) + 0.5, [look.label_text(label) for label in histories])
-        ax.figure.colorbar(cells, ax=ax, label=f"Train - test, σ = {sigma:.2g} (dB)")
+        ax.set_yticks(np.arange(len(grid)) + 0.5, [look.label_text(label) for label in values])
+        for (name, at), color in zip((lines or {}).items(), ON_MAP, strict=False):
+            x = np.interp(np.log(at), np.log(updates), middles, right=nan)
+            ax.plot(x, np.arange(len(grid)) + 0.5, "o-", color=color, mec="white", label=name)
+        if lines:
+            ax.legend(loc="upper left")
+        ax.figure.colorbar(cells, ax=ax, label=color_label)
         look.label_axes(ax, "Updates", "")
         ax.grid(False)
     return ax
+
+
+def _common_updates(argument: str, rows: Mapping[Label, Mapping[int, float]]) -> list[int]:
+    updates = sorted(next(iter(rows.values())))
+    for label, row in rows.items():
+        if sorted(row) != updates:
+            raise ValueError(f"{argument}[{label!r}]: updates {sorted(row)} are not {updates}")
+    return updates
 
 
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
