@@ -159,6 +159,7 @@ def sample(
     keep: Iterable[int] = (),
     batch_size: int | None = None,
     max_steps: int | None = None,
+    strict: bool = True,
 ) -> Samples:
     """Sample images from the density that a denoiser implies (Algorithm 1).
 
@@ -191,6 +192,8 @@ def sample(
         Images denoised at a time; by default 64, on a GPU as many as its memory holds.
     max_steps : int, optional
         Steps after which an image is given up; by default three times those of an exact denoiser.
+    strict : bool
+        Raise an error where images diverge or are given up; otherwise their ``steps`` are -1.
 
     References
     ----------
@@ -219,7 +222,8 @@ def sample(
         noise, which = Noise(seed, numbers, shape), torch.tensor(numbers)
         for state in _ascent(f, which, middle, noise, measurement, steps, max_steps):
             record.add(state)
-        record.require(which, steps)
+        if strict:
+            record.require(which, steps)
 
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
     with evaluation(f):
