@@ -202,7 +202,7 @@ def run_variance(options: Options) -> None:
     """Measure and store, and print one line for each N."""
     for n in options.counts:
         found = measure_variance(options.family, n)
-        between, to_train = median(found.between), median(found.to_train.flatten())
+        between, to_train = median(found.between), median(found.to_train.T)
         print(f"N = {n}: between networks {between}, to the training set {to_train}", flush=True)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -14,14 +15,17 @@ from gahb.intervals import FEWEST, UNKNOWN, Estimate, fraction, median, resample
 from gahb.vectors import check_batch, directions, rows
 
 __all__ = [
+    "SAME",
     "VERDICTS",
     "Closest",
     "Verdicts",
+    "aligned",
     "closest",
     "cosine_similarity",
     "distance_ratio",
     "fractions",
     "median",
+    "same_image",
     "transition",
     "verdicts",
 ]
@@ -32,6 +36,8 @@ BLOCK = 1024  # images compared with as many others at a time
 MIXED = 4  # training images in a mixture
 MIXED_AT_A_TIME = 256  # images
 PROBES = 1000  # unseen images, at most, that show how similar mixtures are by chance
+ENOUGH = 20  # of them, for a quantile of 95%
+SAME = 0.95  # cosine above which the paper removes images as duplicates
 
 
 @torch.no_grad()
@@ -218,13 +224,14 @@ def _last_crossing(sizes: list[int], difference: Tensor) -> float:
 # --- Whether samples are copies of training images, mixtures that recur, or new ---
 
 
-def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> Tensor:
+def distance_ratio(
+    x: Tensor, train: Tensor, *, between: str = "directions", same: float = 1.0
+) -> Tensor:
     r"""Return the distances from the closest over the second closest training image, (n,).
 
     Below 1/3, a sample counts as a copy of the closest [1]_ [2]_: the rule adapts to how densely
-    the training images lie. It is undefined, NaN, where there is no second one (N = 1), and means
-    little where training images have near-duplicates (see ``gahb.images.remove_duplicates``). An
-    exact copy has ratio 0.
+    the training images lie. It is undefined, NaN, where there is no second one (N = 1). An exact
+    copy has ratio 0.
 
     Parameters
     ----------
@@ -235,6 +242,9 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
         norms are one, so that brightness and contrast, which a bias-free network leaves free, do
         not count: :math:`\sqrt{(1 - c_1) / (1 - c_2)}` of the two largest centered cosines; or
         ``images``, as they are and as in [1]_ and [2]_.
+    same : float
+        Centered cosine similarity above which training images count as one: the second closest is
+        the first that is no such near-duplicate of the closest.
 
     References
     ----------
@@ -253,12 +263,82 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
     True
     """
     check_choice("between", between, BETWEEN)
-    by, centered = BETWEEN[between], between == "directions"
-    distance = closest(x, train, min(2, len(train)), by=by, centered=centered).value
-    if distance.shape[1] == 1:
-        return distance.new_full((len(distance),), torch.nan)
-    first, second = distance.unbind(dim=1)
-    return torch.where(first == 0, first, first / second)
+    first, second = _closest_two(x, train, BETWEEN[between], between == "directions", same)
+    return torch.where((first == 0) & ~second.isnan(), first, first / second)
+
+
+def _closest_two(
+    x: Tensor, train: Tensor, by: str, centered: bool, same: float, k: int = MIXED
+) -> tuple[Tensor, Tensor]:
+    """Return the distances from the closest image and from the next one unlike it, (n,) each."""
+    k = min(k, len(train))
+    found = closest(x, train, k, by=by, centered=centered)
+    nearest = train[found.index[:, 0].to(train.device)]
+    alike = [cosine_similarity(nearest, train[i.to(train.device)]) for i in found.index.T]
+    unlike = torch.stack(alike, dim=1) <= same
+    unlike[:, 0] = False
+    some = unlike.any(dim=1).to(found.value.device)
+    second = found.value.gather(1, unlike.int().argmax(dim=1, keepdim=True).to(some.device))[:, 0]
+    second[~some] = torch.nan
+    if k < len(train) and not some.all():  # more copies than were looked at
+        more = _closest_two(x[~some.to(x.device)], train, by, centered, same, 8 * k)
+        second[~some] = more[1]
+    return found.value[:, 0], second
+
+
+def same_image(unseen: Tensor | None) -> float:
+    """Return the centered cosine similarity above which two images of a class count as one.
+
+    That is half of the distance at which images of the class lie by chance, and at least 0.95: the
+    distance, sqrt(2 - 2 cosine), is that from the fourth closest of the ``unseen`` images (m, C, H,
+    W), as closer ones may be copies.
+
+    Examples
+    --------
+    >>> smooth = torch.linspace(0, 1, 64).view(1, 1, 8, 8)
+    >>> same_image(smooth + 0.05 * torch.rand(50, 1, 8, 8)) > 0.99
+    True
+    """
+    if unseen is None or len(unseen) < ENOUGH:
+        return SAME
+    fresh = unseen[:PROBES]
+    usual = closest(fresh, unseen, MIXED + 1).value[:, -1].quantile(0.5)
+    return max(SAME, 1 - (1 - float(usual)) / 4)
+
+
+def aligned(x: Tensor, train: Tensor, flips: bool = False, shifts: int = 0) -> Tensor:
+    """Return each image as it is most similar to a training image: mirrored, or shifted, or not.
+
+    Examples
+    --------
+    >>> train = torch.rand(3, 1, 8, 8)
+    >>> aligned(train.flip(3), train, flips=True).equal(train)
+    True
+    """
+    views = _views(x, flips, shifts)
+    if len(views) == 1:
+        return x
+    center = _center(train, shifts)
+    similar = torch.stack([closest(view, center).value[:, 0] for view in views])
+    return torch.stack(views)[similar.argmax(0).to(x.device), torch.arange(len(x))]
+
+
+def _views(x: Tensor, flips: bool, shifts: int) -> list[Tensor]:
+    """Return the parts of images that a mirrored or shifted training image may show the middle of.
+
+    Each is smaller than the images by ``shifts`` pixels on every side.
+    """
+    height, width = (side - 2 * shifts for side in x.shape[2:])
+    return [
+        image[:, :, top : top + height, left : left + width]
+        for image in ((x, x.flip(3)) if flips else (x,))
+        for top in range(2 * shifts + 1)
+        for left in range(2 * shifts + 1)
+    ]
+
+
+def _center(x: Tensor, shifts: int) -> Tensor:
+    return x[:, :, shifts : x.shape[2] - shifts, shifts : x.shape[3] - shifts]
 
 
 @dataclass(frozen=True, eq=False)
@@ -281,6 +361,8 @@ class Verdicts:
         NaN where there are none to compare with.
     usual_affinity : float
         What 95% of the unseen images stay below.
+    same : float
+        Cosine similarity above which two images counted as one.
     """
 
     each: tuple[str, ...]
@@ -290,6 +372,7 @@ class Verdicts:
     ratio: Tensor
     affinity: Tensor
     usual_affinity: float
+    same: float
 
     @property
     def fractions(self) -> dict[str, Estimate]:
@@ -303,8 +386,10 @@ def verdicts(
     unseen: Tensor | None = None,
     *,
     ratio: float = 1 / 3,
-    same: float = 0.95,
+    same: float | None = None,
     between: str = "directions",
+    flips: bool = False,
+    shifts: int = 0,
 ) -> Verdicts:
     """Judge whether each sample is memorized, a spurious mixture, or new.
 
@@ -326,15 +411,19 @@ def verdicts(
     train : Tensor
         Its training images, (N, C, H, W), floating-point or uint8.
     unseen : Tensor, optional
-        At least N other images of the same class, such as the other subset. The first N are used;
-        for N = 1 none are. Without them, only samples that recur count as spurious.
+        Other images of the same class, such as the other subset. Mixtures are made of the first N;
+        what is usual is told by those beyond, if there are 20. Without them, or for N = 1, only
+        samples that recur count as spurious.
     ratio : float
         Distance ratio, in [0, 1], below which a sample is a copy.
-    same : float
-        Centered cosine similarity, in [-1, 1], above which two images count as one. The paper
-        removes images as duplicates above 0.95.
+    same : float, optional
+        Centered cosine similarity, in [-1, 1], above which two images count as one, by default
+        that of :func:`same_image`. The paper removes images as duplicates above 0.95.
     between : str
         What the distances of the ratio are between, see :func:`distance_ratio`.
+    flips, shifts : bool, int
+        Whether mirror images of training images count as copies, and those shifted by up to so many
+        pixels: say what a network was trained with.
 
     References
     ----------
@@ -349,17 +438,21 @@ def verdicts(
     ('memorized', 'spurious', 'spurious', 'new')
     """
     check_number("ratio", ratio, 0, 1)
+    check_count("shifts", shifts, 0, (min(train.shape[-2:]) - 1) // 2)
+    view = partial(aligned, train=train, flips=flips, shifts=shifts)
+    same = same_image(unseen) if same is None else same
     check_number("same", same, -1, 1)
-    ratios = distance_ratio(x, train, between=between).cpu()
+    x, train = view(x), _center(train, shifts)
+    ratios = distance_ratio(x, train, between=between, same=same).cpu()
     nearest = closest(x, train)
     to_train, to_samples = nearest.value[:, 0].cpu(), _to_another(x)
-    affinity, usual = _affinity(x, train, unseen)
+    affinity, usual = _affinity(x, train, unseen, view, shifts)
     copied = torch.where(ratios.isnan(), to_train > same, ratios < ratio)
     mixed = ~copied & ((to_samples > same) | (affinity > usual))
     number = torch.stack([copied, mixed, ~copied & ~mixed]).int().argmax(0)
     each = tuple(VERDICTS[i] for i in number.tolist())
     index = nearest.index[:, 0].cpu()
-    return Verdicts(each, index, to_train, to_samples, ratios, affinity, usual)
+    return Verdicts(each, index, to_train, to_samples, ratios, affinity, usual, same)
 
 
 def fractions(each: Sequence[str] | Sequence[tuple[str, ...]]) -> dict[str, Estimate]:
@@ -390,22 +483,29 @@ def _to_another(x: Tensor) -> Tensor:
     return cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu()
 
 
-def _affinity(x: Tensor, train: Tensor, unseen: Tensor | None) -> tuple[Tensor, float]:
-    """Return the affinity of each image with ``train``, (n,), and its 95% quantile if unseen."""
+def _affinity(
+    x: Tensor, train: Tensor, unseen: Tensor | None, view: Callable[[Tensor], Tensor], shifts: int
+) -> tuple[Tensor, float]:
+    """Return the affinity of each image with ``train``, (n,), and its 95% quantile if unseen.
+
+    ``view`` aligns the unseen images with training images, as ``x`` has been.
+    """
     n = len(train)
-    if unseen is not None and len(unseen) < n:
-        raise ValueError(f"unseen: {len(unseen)} images; accepted: at least {n}, as in train")
-    if unseen is None or n == 1:
+    k = 0 if unseen is None else min(MIXED, n - 1, len(unseen) - 1)
+    if unseen is None or k < 1:
         return torch.full((len(x),), torch.nan, dtype=torch.float64), torch.nan
-    unseen, k = unseen[:n], min(MIXED, n - 1)
+    among = _center(unseen[:n], shifts)
 
     def affinity(x: Tensor, others: Tensor) -> Tensor:
         seen = closest(x, train, k).index
-        return mixture_similarity(x, train, seen) - mixture_similarity(x, unseen, others)
+        return mixture_similarity(x, train, seen) - mixture_similarity(x, among, others)
 
-    fresh = unseen[:PROBES]
-    usual = affinity(fresh, _closest_others(fresh, unseen, k)).quantile(0.95)
-    return affinity(x, closest(x, unseen, k).index).cpu(), float(usual)
+    # Images that are not mixed themselves tell what is usual, even where few are mixed.
+    apart = len(unseen) - n >= ENOUGH
+    fresh = view((unseen[n:] if apart else unseen)[:PROBES])
+    others = closest(fresh, among, k).index if apart else _closest_others(fresh, among, k)
+    usual = affinity(fresh, others).quantile(0.95)
+    return affinity(x, closest(x, among, k).index).cpu(), float(usual)
 
 
 def _closest_others(first: Tensor, among: Tensor, k: int) -> Tensor:

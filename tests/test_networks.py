@@ -171,7 +171,8 @@ def test_released_unet_gives_equal_outputs(blocks, tmp_path):
     assert torch.equal(from_released(tmp_path / "model.pt")(y), loaded(y))
 
 
-def test_released_bfcnn_gives_equal_outputs():
+@pytest.mark.parametrize("linear", [True, False])
+def test_released_bfcnn_gives_equal_outputs(linear):
     network = randomize(BFCNN(layers=5, width=4))
     state = {
         "conv_layers.0.weight": network.first.weight,
@@ -183,11 +184,13 @@ def test_released_bfcnn_gives_equal_outputs():
         state[f"BN_layers.{i}.running_sd"] = layer.norm.running_sd.view(1, -1, 1, 1)
     y = torch.randn(2, 1, 12, 12)
     x = F.conv2d(y, state["conv_layers.0.weight"], padding=1)
+    x = x if linear else F.relu(x)
     for i in range(3):
         x = F.conv2d(x, state[f"conv_layers.{i + 1}.weight"], padding=1)
         x = F.relu(x / state[f"BN_layers.{i}.running_sd"] * state[f"BN_layers.{i}.gammas"])
     x = F.conv2d(x, state["conv_layers.4.weight"], padding=1)
-    assert torch.allclose(from_released(state)(y), x, atol=1e-5)
+    loaded = from_released(state, first_layer_linear=linear)
+    assert torch.allclose(loaded(y), x, atol=1e-5)
 
 
 def test_released_refuses_what_it_does_not_know(tmp_path):

@@ -179,6 +179,13 @@ def test_products_of_the_jacobian_in_both_modes_and_batches(manifold: Manifold) 
     torch.testing.assert_close(forward.flatten(1), expected, atol=1e-9, rtol=0)
 
 
+def test_the_smallest_noise_is_borne(manifold: Manifold) -> None:
+    x, y = manifold.observed(2, 1e-6)
+    f = manifold.denoiser(SIZE)
+    assert (f(y, 1e-6) - x).abs().max() < 1e-5
+    assert (f.squared_error(y, 1e-6) > 0).all()
+
+
 @pytest.mark.parametrize(("name", "order"), [("disks", 20), ("sines", 64)])
 @pytest.mark.parametrize("sigma", [0.003, 0.1, 1.0])
 def test_more_nodes_change_next_to_nothing(name: str, order: int, sigma: float) -> None:
@@ -215,6 +222,7 @@ def test_not_a_number_gives_not_a_number(manifold: Manifold) -> None:
     [
         (lambda f, y: f(SIZE)(y), "sigma: not given"),
         (lambda f, y: f(SIZE)(y, 0.0), "sigma: 0.0 is not a finite number"),
+        (lambda f, y: f(SIZE)(y, 1e-8), r"sigma: 1e-08 is not a finite number in \[1e-06, inf\]"),
         (lambda f, y: f(SIZE)(y[..., :4], 0.1), r"y: shape \(2, 1, 8, 4\) is not the accepted"),
         (lambda f, y: f(SIZE).squared_error(y[0], 0.1), r"y: shape \(1, 8, 8\) is not a float"),
         (lambda f, y: f(4), "size: 4 is not a whole number of at least 8"),

@@ -47,6 +47,8 @@ def test_each_recipe_finds_its_own_checkpoint(released):
     # The released code trains on half of the data where there are not twice as many images.
     assert answer("faces-unet-n100000-s1") == f"{unet}_91234"
     assert answer("faces-unet-n100000-s2") is None
+    # But a set of two thirds of the size is another one.
+    assert answer("faces-unet-n100000-s1", n=130_000) is None
     assert answer("faces-unet-n1000-s1") is None
     assert answer("faces-unet-n100-s1-40px").startswith("UNet/celebA_40x40")
     assert answer("faces-unet-n100-s1-20px") is None

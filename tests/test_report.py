@@ -1,5 +1,6 @@
 """The report on two denoisers: what it compares, what it concludes, and which sets it refuses."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -7,11 +8,19 @@ import torch
 from torch import Tensor
 
 from gahb.book.figures.report import report_curves, report_images, report_similarities
+from gahb.denoiser import BaseDenoiser
 from gahb.metrics import psnr_curve
 from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.report import Report, memorization_report
 from gahb.sampling import sample
-from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, verdicts
+from gahb.similarity import (
+    VERDICTS,
+    closest,
+    cosine_similarity,
+    fractions,
+    same_image,
+    verdicts,
+)
 
 N, SIDE = 6, 8
 VARIANCE = 0.02
@@ -90,6 +99,198 @@ def test_the_verdict_is_on_the_samples_of_both(memorized, generalized) -> None:
     assert mixed.verdict == "new"
 
 
+# --- exact cases, each from several seeds ---
+
+
+class Plus(BaseDenoiser):
+    """A denoiser with an error of its own, the same in every image."""
+
+    def __init__(self, f: BaseDenoiser, size: float = 0.01) -> None:
+        super().__init__()
+        self.f, self.error = f, size * (images(1, 9) - 0.5) / VARIANCE**0.5
+
+    def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        return self.f(y, sigma) + self.error
+
+
+class Rescaled(BaseDenoiser):
+    """The denoiser of which the estimate was taken for the noise: a wrong prediction type."""
+
+    def __init__(self, f: BaseDenoiser) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        level = torch.as_tensor(sigma).to(y).reshape(-1, 1, 1, 1)
+        return y - level * (2 * self.f(y, sigma) - 1)
+
+
+class Copying(BaseDenoiser):
+    """The posterior mean of a density that draws training images in a share of cases."""
+
+    def __init__(self, train: Tensor, share: float) -> None:
+        super().__init__()
+        self.train, self.copy, self.share = train.double(), EmpiricalBayes(train), share
+
+    def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+        level = torch.as_tensor(sigma).double().reshape(-1, 1)
+        squares = (y.double().flatten(1)[:, None] - self.train.flatten(1)).square().sum(2)
+        d = y[0].numel()
+        copied = (-squares / (2 * level**2)).logsumexp(1) - math.log(len(self.train))
+        copied -= d / 2 * (2 * math.pi * level[:, 0] ** 2).log()
+        odds = copied - exact().log_density(y, sigma) + math.log(self.share / (1 - self.share))
+        weight = odds.sigmoid().view(-1, 1, 1, 1).to(y)
+        return weight * self.copy(y, sigma) + (1 - weight) * exact()(y, sigma)
+
+
+def pair(make, count: int, seed: int = 0, **options) -> Report:
+    """The report on what ``make`` makes of two training sets."""
+    train = images(count, 10 * seed + 4), images(count, 10 * seed + 5)
+    options = {"samples": 16, "seed": seed, "input_psnr": [5, 15, 25], **options}
+    return memorization_report(*map(make, train), *train, images(60, 10 * seed + 6), **options)
+
+
+@pytest.mark.parametrize("count", [1, 2, 10, 100])
+def test_memorizers_and_generalizers_of_any_number_of_images(count) -> None:
+    for seed in range(2):
+        copies, fresh = pair(EmpiricalBayes, count, seed), pair(lambda x: exact(), count, seed)
+        assert (copies.verdict, copies.nearer) == ("memorized", "training set")
+        assert (fresh.verdict, fresh.nearer) == ("new", "other denoiser")
+        assert fresh.fractions["spurious"].value < 0.35
+        assert all(copies.denoises) and all(fresh.denoises)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda x: lambda y: y,
+        lambda x: torch.zeros_like,
+        lambda x: lambda y: 1.03 * y + 0.01,
+        lambda x: Rescaled(EmpiricalBayes(x)),
+        lambda x: Rescaled(exact()),
+    ],
+)
+def test_what_does_not_denoise_gets_no_other_verdict(make) -> None:
+    report = pair(make, 20, samples=images(32, 77).split(16))
+    assert report.verdict == "not a denoiser"
+    assert report.denoises == (False, False)
+    assert "Verdict: not a denoiser: A and B." in str(report)
+    assert "prediction type" in str(report)
+
+
+def test_one_that_does_not_denoise_is_named() -> None:
+    train = images(20, 4), images(20, 5)
+    report = memorization_report(exact(), torch.zeros_like, *train, samples=8, input_psnr=[5, 15])
+    assert "Verdict: not a denoiser: B." in str(report)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_an_image_and_its_duplicates_are_one(noise) -> None:
+    """Copies with an error of 1 gray level in 100, of sets that hold each image twice."""
+    for seed in range(2):
+        distinct = images(12, seed + 1), images(12, seed + 101)
+        again = [x + noise * (images(12, 50) - 0.5) / VARIANCE**0.5 for x in distinct]
+        sets = [torch.cat(both).clamp(0, 1) for both in zip(distinct, again, strict=True)]
+        models = [Plus(EmpiricalBayes(x)) for x in sets]
+        report = memorization_report(*models, *sets, samples=16, seed=seed, input_psnr=None)
+        assert report.verdict == "memorized"
+        assert report.fractions["memorized"].value > 0.9
+        assert [found.value for found in report.duplicated] == [1, 1]
+    assert all(found.value == 0 for found in pair(exact_of, 12, input_psnr=None).duplicated)
+
+
+def exact_of(train: Tensor) -> Gaussian:
+    return exact()
+
+
+def test_mirrored_and_shifted_copies_are_found_if_asked_for() -> None:
+    flipped = pair(lambda x: EmpiricalBayes(x.flip(3)), 12, input_psnr=None)
+    assert flipped.fractions["memorized"].value == 0
+    flips = pair(lambda x: EmpiricalBayes(x.flip(3)), 12, input_psnr=None, flips=True)
+    assert flips.fractions["memorized"].value == 1
+    shifts = pair(lambda x: EmpiricalBayes(x.roll((1, -1), (2, 3))), 12, input_psnr=None, shifts=1)
+    assert shifts.fractions["memorized"].value == 1
+    for option in ({"flips": True}, {"shifts": 1}):
+        fresh = pair(exact_of, 12, input_psnr=None, samples=48, **option)
+        assert fresh.verdict == "new"
+        assert fresh.fractions["memorized"].value == 0
+        assert fresh.fractions["spurious"].value < 0.2
+
+
+def test_images_that_are_all_alike_are_not_all_the_same() -> None:
+    """Small differences from a common image: what lies close by chance is no recurrence."""
+    common = 0.5 + 0.4 * torch.linspace(-1, 1, SIDE).expand(1, 1, SIDE, SIDE)
+    x = [(common + 0.3 * (images(n, i) - 0.5)).clamp(0, 1) for n, i in ((20, 1), (20, 2), (90, 3))]
+    assert closest(x[2], x[0]).value.median() > 0.96
+    f = Gaussian(common[0], 0.3**2 * VARIANCE * torch.eye(SIDE**2))
+    report = memorization_report(f, f, *x, samples=24, input_psnr=None, sigma_end=0.01)
+    assert report.verdict == "new"
+    fixed = memorization_report(f, f, *x, samples=24, input_psnr=None, sigma_end=0.01, same=0.95)
+    assert fixed.verdict != "new"
+    copies = [EmpiricalBayes(train) for train in x[:2]]
+    assert memorization_report(*copies, *x, samples=16, input_psnr=None).verdict == "memorized"
+
+
+def test_one_that_copies_and_one_that_does_not_are_told_apart() -> None:
+    train = images(20, 4), images(20, 5)
+    report = memorization_report(EmpiricalBayes(train[0]), exact(), *train, images(60, 6))
+    assert report.verdict == "A memorized, B new"
+    assert "Verdict: A memorized, B new." in str(report)
+
+
+def test_the_share_of_copies_depends_on_the_sampler() -> None:
+    train, test = images(20, 4), images(60, 6)
+    f = Copying(train, share=0.5)
+    options = {"train_a": train, "test": test, "samples": 60, "input_psnr": None}
+    found = memorization_report(
+        f, **options, sampler="ancestral", steps=60, sigma_end=0.02
+    ).fractions["memorized"]
+    assert found.low < 0.5 < found.high
+    assert memorization_report(f, **options).fractions["memorized"].value < found.value
+
+
+# --- one model, own samples, samples that fail ---
+
+
+def test_one_model_is_enough() -> None:
+    train, test = images(20, 4), images(7, 6)  # fewer than it was trained on
+    report = memorization_report(EmpiricalBayes(train), train_a=train, test=test, samples=12)
+    assert (report.verdict, report.nearer) == ("memorized", "undecided")
+    assert len(report.gaps) == 1 and report.gaps[0].value[3:].min() > 20
+    assert str(report).startswith("A was trained on 20 images.\n12 samples; fractions")
+    assert report_images(report, count=3).get_yticklabels()[1].get_text() == "sample of A"
+    assert report_similarities(report).get_ylabel() == "N = 20"
+    assert len(report_curves(report)) == 2
+
+
+def test_samples_of_any_origin_are_judged() -> None:
+    train, test = images(20, 4), images(60, 6)
+    own = torch.cat([train[:6], images(6, 7)])
+    report = memorization_report(train_a=train, test=test, samples=own)
+    assert report.fractions["memorized"].value == 0.5
+    assert report.on_test == () and report.samples.equal(own[None])
+    both = memorization_report(
+        exact(), exact(), train, images(20, 5), test, samples=[own, own], input_psnr=[5, 15]
+    )
+    assert both.between.min() > 0.999 and len(both.on_test) == 2
+
+
+def test_samples_that_fail_are_left_out_in_both() -> None:
+    class Failing(BaseDenoiser):
+        def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+            bad = y.mean((1, 2, 3), keepdim=True) > 0.6  # some of the starts
+            return torch.where(bad, torch.nan, exact()(y, sigma))
+
+    train = images(20, 4), images(20, 5)
+    report = memorization_report(Failing(), exact(), *train, samples=16, input_psnr=None)
+    kept = 16 - len(report.left_out)
+    assert 0 < kept < 16
+    assert report.to_train.shape == (2, kept) and report.samples.isfinite().all()
+    assert "Samples that diverged, left out: " in str(report)
+    with pytest.raises(RuntimeError, match=r"^samples: all 4 diverged\. Likely causes: "):
+        memorization_report(lambda y: y / 0, exact(), *train, samples=4, input_psnr=None)
+
+
 # --- what it compares ---
 
 
@@ -112,7 +313,7 @@ def test_it_compares_samples_from_the_same_noise() -> None:
         assert torch.equal(report.closest[i], found.index[:, 0])
         assert torch.equal(report.nearest[i], own[found.index[:, 0]])
         torch.testing.assert_close(report.to_train[i], found.value[:, 0])
-        judged = verdicts(x, own, other)
+        judged = verdicts(x, own, torch.cat([other, test]), same=same_image(test))
         assert report.verdicts[i] == judged.each
         torch.testing.assert_close(report.ratio[i], judged.ratio)
         repeated = own.repeat(22, 1, 1, 1)[:128]
@@ -176,7 +377,7 @@ def test_it_prints_what_was_measured(memorized) -> None:
         expected = [str(fractions(each)[label]) for each in memorized.verdicts]
         assert " ".join(rows[f"samples that are {label}"]) == " ".join(expected)
     largest = memorized.gaps[0].value.max()
-    assert rows["largest train - test gap, dB"][0] == f"{largest:.2f}"
+    assert rows["largest train - test gap, dB"][0] == f"{largest:.1f}"
     assert float(rows["similarity of A's and B's samples"][0]) == pytest.approx(
         float(memorized.between.quantile(0.5)), abs=0.005
     )

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -78,6 +79,10 @@ def test_signs_are_fair_and_independent_of_the_noise_of_that_seed() -> None:
     assert abs(signs.mean()) < 3 / math.sqrt(signs.numel())
     correlations = signs @ signs.T / 400
     assert (correlations - torch.eye(50)).abs().max() < 0.25
+    words = np.random.Philox(np.random.SeedSequence([0, 0])).random_raw(50 * 400 // 64 + 1)
+    bits = np.unpackbits(words.view(np.uint8))[: 50 * 400].reshape(50, 400)
+    # Not those of the stream [seed, image], which gives the sampler its noise.
+    assert ((signs > 0).numpy() != bits).any()
     noise = randoms(50, 400).sign()
     assert abs((signs * noise).mean()) < 3 / math.sqrt(signs.numel())
 

@@ -338,6 +338,34 @@ def test_independent_images_are_new_but_for_chance() -> None:
     assert high - low == pytest.approx(4 * (0.05 * 0.95 / 400) ** 0.5, rel=0.4)
 
 
+def test_what_is_usual_is_the_95_percent_quantile_over_mixtures_of_four() -> None:
+    train, unseen, fresh_ones = fresh(12, 1), fresh(12, 2), fresh(60, 3)
+    expected = mixture(fresh_ones, train, 4) - mixture(fresh_ones, unseen, 4)
+    judged = verdicts(fresh(3, 4), train, torch.cat([unseen, fresh_ones]))
+    assert judged.usual_affinity == pytest.approx(float(expected.quantile(0.95)))
+    own = mixture(fresh(3, 4), train, 4) - mixture(fresh(3, 4), unseen, 4)
+    torch.testing.assert_close(judged.affinity, own)
+
+
+def test_few_unseen_images_are_enough() -> None:
+    train, unseen = fresh(60, 1), fresh(25, 2)
+    judged = verdicts(fresh(200, 3), train, unseen)
+    assert judged.fractions["spurious"].value < 0.2
+    mixtures = (train[0:20] + train[20:40] + train[40:60]) / 3
+    assert verdicts(mixtures, train, unseen).each.count("spurious") > 15
+
+
+def test_near_duplicates_are_passed_over() -> None:
+    distinct = fresh(6, 1)
+    train = torch.cat([distinct + 0.002 * fresh(6, 10 + i) for i in range(9)])
+    copies = distinct + 0.01 * fresh(6, 2)
+    assert verdicts(copies, train).each == ("memorized",) * 6
+    ratios = distance_ratio(copies, train, same=0.95)
+    torch.testing.assert_close(ratios, distance_ratio(copies, distinct), atol=0.02, rtol=0)
+    assert (distance_ratio(copies, train) > 0.9).all()
+    assert distance_ratio(copies[:1], train[::6], same=0.95).isnan().all()
+
+
 def test_equal_samples_are_another_to_each_other() -> None:
     x = fresh(1, 1).repeat(4, 1, 1, 1)
     assert verdicts(x, fresh(9, 2)).each == ("spurious",) * 4
@@ -383,7 +411,7 @@ def test_verdicts_on_bytes_are_the_same() -> None:
         (lambda x: closest(x, [x]), "^among: list is not"),
         (lambda x: closest(x, x, k=0), "^k: 0 is not"),
         (lambda x: distance_ratio(x, x[..., 1:]), "^.*: images of"),
-        (lambda x: verdicts(x, x, x[:2]), "^unseen: 2 images; accepted: at least 3"),
+        (lambda x: verdicts(x, x, shifts=4), "^shifts: 4 is not a whole number from 0 to 3"),
         (
             lambda x: distance_ratio(x, x, between="them"),
             "^between: 'them' is unknown; accepted: d",

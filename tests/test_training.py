@@ -42,7 +42,9 @@ def test_the_first_loss_is_the_weighted_error_of_the_untrained_network(quick, tm
     x, z, sigma = Batches(recipe, recipe.train_images())(0)
     error = (network(x + z) - z).square().mean(dim=(1, 2, 3)).detach()
     expected = recipe.loss(error, sigma.flatten())
-    assert log_of(tmp_path)[0]["loss"] == pytest.approx(float(expected), rel=1e-4)
+    logged = log_of(tmp_path)[0]
+    assert logged["loss"] == pytest.approx(float(expected), rel=1e-4)
+    assert logged["psnr"] == pytest.approx(float(-10 * error.log10().mean()), abs=0.01)
 
 
 def test_every_image_comes_once_in_an_epoch():
@@ -361,6 +363,18 @@ def test_checkpoints_are_some_time_apart(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(loop.Training, "finish", lambda self: None)
     gahb.train(quick.but(updates=10), tmp_path)
     assert torch.load(tmp_path / CHECKPOINT, weights_only=True)["update"] == 5
+
+
+def test_the_seconds_before_an_interruption_count(quick, tmp_path, monkeypatch):
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(loop, "CHECKPOINT_EVERY", 5)
+        interrupted.setattr(loop, "CHECKPOINT_SECONDS", 1000)
+        interrupted.setattr(loop.Training, "finish", lambda self: None)
+        gahb.train(quick.but(updates=10), tmp_path)
+    checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    torch.save(checkpoint | {"seconds": 5000.0}, tmp_path / CHECKPOINT)
+    gahb.train(quick.but(updates=10), tmp_path)
+    assert 5000 < read_manifest(tmp_path)["wall_seconds"] < 5900
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_path, monkeypatch):

@@ -13,6 +13,7 @@ from gahb.book import artifacts, recipes
 from gahb.book.recipes import SUBSETS
 from gahb.checks import check_choice, check_count
 from gahb.report import Report, memorization_report
+from gahb.similarity import SAME
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
 
@@ -62,7 +63,14 @@ def measure_variance(family: str, n: int) -> Report:
     sets = [recipe.train_images() for recipe in pair]
     count = SAMPLES[settings.edition()]
     found = memorization_report(
-        model_a, model_b, *sets, samples=count, seed=SEED, input_psnr=None, compared=n
+        model_a,
+        model_b,
+        *sets,
+        samples=count,
+        seed=SEED,
+        input_psnr=None,
+        compared=n,
+        same=SAME,
     )
     found.save(path_of(family, n), weights=weights_of(pair), samples=count, seed=SEED)
     return found

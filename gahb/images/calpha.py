@@ -29,7 +29,9 @@ __all__ = ["calpha_images", "draw_calpha"]
 Array = NDArray[np.float64]
 
 FINENESS = 4  # points of the contour across a pixel
-EXCURSION = 1 / 16  # RMS amplitude of the contour's lowest frequency, as a fraction of the side
+# Of the contour's lowest frequency, as a fraction of the side: the RMS modulus of its Fourier
+# coefficient, which is half of its RMS amplitude.
+EXCURSION = 1 / 16
 BATCH = 64  # images drawn at a time, which bounds the memory
 
 

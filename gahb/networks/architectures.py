@@ -223,6 +223,8 @@ class BFCNN(nn.Module):
         Number of channels of the hidden layers.
     channels : int
         Channels of the images.
+    first_linear : bool
+        Leave the first layer without a rectification.
 
     Examples
     --------
@@ -231,12 +233,14 @@ class BFCNN(nn.Module):
     702784
     """
 
-    def __init__(self, layers: int = 21, width: int = 64, channels: int = 1) -> None:
+    def __init__(
+        self, layers: int = 21, width: int = 64, channels: int = 1, *, first_linear: bool = True
+    ) -> None:
         super().__init__()
         check_count("layers", layers, minimum=2)
         check_count("width", width)
         check_count("channels", channels)
-        self.channels = channels
+        self.channels, self.first_linear = channels, first_linear
         self.first = convolution(channels, width)
         self.hidden = nn.Sequential(*(NormalizedConv(width, width) for _ in range(layers - 2)))
         self.last = convolution(width, channels)
@@ -244,7 +248,8 @@ class BFCNN(nn.Module):
     def forward(self, y: Tensor) -> Tensor:
         """Return the residual of noisy images ``y``, both (n, channels, H, W)."""
         check_images("y", y, self.channels, finite=False)
-        estimate: Tensor = self.last(self.hidden(self.first(y)))
+        features = self.first(y) if self.first_linear else F.relu(self.first(y))
+        estimate: Tensor = self.last(self.hidden(features))
         return estimate
 
 

@@ -19,16 +19,22 @@ __all__ = ["from_released"]
 NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv.weight"}
 
 
-def from_released(released: Mapping[str, Tensor] | str | PathLike[str]) -> UNet | BFCNN:
+def from_released(
+    released: Mapping[str, Tensor] | str | PathLike[str], *, first_layer_linear: bool = True
+) -> UNet | BFCNN:
     """Return the network of a released checkpoint, in evaluation mode.
 
-    Its architecture is read off the shapes, and its outputs equal those of the released network.
+    Its architecture is read off the shapes, but for ``first_layer_linear``, and its outputs equal
+    those of the released network.
 
     Parameters
     ----------
     released : mapping or path
         A state dictionary as saved by the released code (keys such as
         ``module.encoder.0.0.weight``), or the path of the ``.pt`` file that holds it.
+    first_layer_linear : bool
+        What a BF_CNN was built with, which its weights do not show: False, the default of the
+        released ``main.py``, rectifies the first layer.
     """
     if isinstance(released, str | PathLike):
         released = _read(Path(released))
@@ -36,7 +42,8 @@ def from_released(released: Mapping[str, Tensor] | str | PathLike[str]) -> UNet 
     network: UNet | BFCNN
     if any(key.startswith("conv_layers.") for key in weights):
         renamed = {_bfcnn_key(key): value for key, value in weights.items()}
-        network = BFCNN(*_architecture(weights, "conv_layers", "conv_layers.0.weight"))
+        sizes = _architecture(weights, "conv_layers", "conv_layers.0.weight")
+        network = BFCNN(*sizes, first_linear=first_layer_linear)
         # The number of the last convolution depends on the depth.
         last = f"hidden.{len(network.hidden)}.conv.weight"
         renamed = {"last.weight" if key == last else key: v for key, v in renamed.items()}

@@ -36,6 +36,7 @@ COARSE = 6  # points along each side of the grids that search for the mass
 NEGLIGIBLE = -14.0  # log density, relative to the highest found, of points that are left out
 RESOLVED = 4  # spacings of a grid over which the mass extends when the search ends
 GRIDS = 60  # after which a search ends in any case, such as for an image that holds NaN
+SMALLEST = 1e-6  # noise level: below, rounding exceeds what the data say
 CHUNK = 128  # masks at a time: what a processor's cache holds is made twice as fast
 
 
@@ -123,9 +124,10 @@ class Posterior(NamedTuple):
 
     def variance(self) -> Tensor:
         """Return the trace of the posterior covariance of the image."""
-        moments = self.covariances + self.amplitudes[:, :, None] * self.amplitudes[:, None]
-        energies = (self.products * moments).sum(dim=(1, 2))
-        return self.weights @ energies - self.mean().square().sum()
+        within = (self.products * self.covariances).sum(dim=(1, 2))
+        images = torch.einsum("mk,mkd->md", self.amplitudes, self.designs)
+        # Not as a difference of second moments, which is rounding where there is little noise.
+        return self.weights @ (within + (images - self.mean()).square().sum(1))
 
     def covariance(self) -> Tensor:
         """Return the posterior covariance of the image, (d, d): within geometries and between."""
@@ -191,7 +193,7 @@ class ManifoldDenoiser(BaseDenoiser):
 
     def _posteriors(self, y: Tensor, sigma: Sigma | None) -> list[Posterior]:
         check_images("y", y, size=(1, self.size, self.size), finite=False)
-        levels = noise_levels(sigma, len(y)).tolist()
+        levels = noise_levels(sigma, len(y), low=SMALLEST).tolist()
         return list(map(self._posterior, in_double(y).flatten(1), levels))
 
     def _posterior(self, y: Tensor, sigma: float) -> Posterior:

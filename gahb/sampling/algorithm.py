@@ -193,8 +193,7 @@ def sample(
     max_steps : int, optional
         Steps after which an image is given up; by default three times those of an exact denoiser.
     strict : bool
-        Whether to raise RuntimeError, naming them, where images diverge or do not end. Otherwise
-        their ``steps`` are -1, and their images the last estimates.
+        Raise an error where images diverge or are given up; otherwise their ``steps`` are -1.
 
     References
     ----------

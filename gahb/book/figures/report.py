@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from gahb.book.figures.curves import gaps, psnr_curves
 from gahb.book.figures.images import image_grid, similarity_histograms
@@ -19,8 +20,8 @@ HIGHEST_DRAWN = 50.0  # dB: the curves of perfect memory leave through the top
 def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axes:
     """Draw samples of A and B from the same noise, between their closest training images.
 
-    Above each of the ``count`` columns stands the similarity of the two samples (Figure 2). Colors
-    are drawn gray.
+    Above each of the ``count`` columns stands the similarity of the two samples (Figure 2), or that
+    of the sample of a single model to the training image. Colors are drawn gray.
 
     Examples
     --------
@@ -36,20 +37,16 @@ def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axe
     ['Output PSNR (dB)', 'Train − test PSNR (dB)']
     """
     check_count("count", count, maximum=report.samples.shape[1])
-    (sample_a, sample_b), (closest_a, closest_b) = (
+    samples, nearest = (
         images[:, :count].mean(2, keepdim=True) for images in (report.samples, report.nearest)
     )
-    ax = image_grid(
-        {
-            "closest in A's set": closest_a,
-            "sample of A": sample_a,
-            "sample of B": sample_b,
-            "closest in B's set": closest_b,
-        },
-        columns=[f"{similarity:z.2f}" for similarity in report.between[:count]],
-        ax=ax,
-    )
-    ax.set_title("Similarity of the two samples")
+    rows: dict[Label, Tensor] = {"closest in A's set": nearest[0], "sample of A": samples[0]}
+    two = len(samples) == 2
+    if two:
+        rows |= {"sample of B": samples[1], "closest in B's set": nearest[1]}
+    shown = report.between if two else report.to_train[0]
+    ax = image_grid(rows, columns=[f"{similarity:z.2f}" for similarity in shown[:count]], ax=ax)
+    ax.set_title("Similarity of the two" + (" samples" if two else ""))
     return ax
 
 
@@ -57,7 +54,7 @@ def report_similarities(report: Report) -> Axes:
     """Draw histograms of the similarities between the denoisers and to their training sets."""
     (ax,) = similarity_histograms(
         {
-            "between A and B": {report.n: report.between},
+            **({"between A and B": {report.n: report.between}} if len(report.between) else {}),
             "to the closest training image": {report.n: report.to_train.flatten()},
         }
     )
@@ -66,9 +63,9 @@ def report_similarities(report: Report) -> Axes:
 
 def report_curves(report: Report) -> list[Axes]:
     """Draw output PSNR on training and on test images, and the gaps (Figures 1 and 15)."""
-    on_train: dict[Label, Curve] = dict(zip("AB", report.on_train, strict=True))
-    on_test: dict[Label, Curve] = dict(zip("AB", report.on_test, strict=True))
-    by_name: dict[Label, Curve] = dict(zip("AB", report.gaps, strict=True))
+    on_train: dict[Label, Curve] = dict(zip("AB", report.on_train, strict=False))
+    on_test: dict[Label, Curve] = dict(zip("AB", report.on_test, strict=False))
+    by_name: dict[Label, Curve] = dict(zip("AB", report.gaps, strict=False))
     _, (left, right) = panels(2, share_y=False)
     psnr_curves(on_test, left, dashed=on_train, dashed_label="training images")
     left.set_title("Test images (solid)")
