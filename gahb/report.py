@@ -254,8 +254,7 @@ def memorization_report(
 
 def _check_sets(train_a: Tensor, train_b: Tensor, test: Tensor | None) -> None:
     """Raise unless the training sets are of one size, and no two sets share an image."""
-    given = {"train_a": train_a, "train_b": train_b, "test": test}
-    sets = {name: x for name, x in given.items() if x is not None}
+    sets = {"train_a": train_a, "train_b": train_b} | ({} if test is None else {"test": test})
     for name, x in sets.items():
         check_batch(name, x, like=None if name == "train_a" else train_a)
         for extreme in x.aminmax() if x.is_floating_point() else ():

@@ -274,6 +274,8 @@ def distance_ratio(x: Tensor, train: Tensor, *, between: str = "directions") -> 
     True
     """
     check_choice("between", between, BETWEEN)
+    check_batch("x", x)
+    check_batch("train", train, like=x)
     by, centered = BETWEEN[between], between == "directions"
     distance = closest(x, train, min(2, len(train)), by=by, centered=centered).value
     if distance.shape[1] == 1:
@@ -371,6 +373,8 @@ def verdicts(
     """
     check_number("ratio", ratio, 0, 1)
     check_number("same", same, -1, 1)
+    if unseen is not None:
+        check_batch("unseen", unseen)
     ratios = distance_ratio(x, train, between=between).cpu()
     nearest = closest(x, train)
     to_train, to_samples = nearest.value[:, 0].cpu(), _to_another(x)
