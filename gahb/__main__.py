@@ -170,8 +170,7 @@ def run_train(options: Options) -> None:
 
 def run_sweep(options: Options) -> int:
     """Train all that match; exit with 1 if any failed."""
-    # An exception, as Ctrl-C is: the processes of the sweep are then ended too.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # ends its processes
     if options.cluster is None:
         failed = jobs.sweep(options.pattern, options.jobs)
     else:

@@ -36,7 +36,6 @@ __all__ = [
 
 EDITIONS = ("smoke", "laptop", "colab", "paper")
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
-HOUR = 3600  # seconds, in which any file is written
 CHECKSUM = "checksum"
 
 
@@ -113,7 +112,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        remove_leftovers(path.parent, HOUR)
+        remove_leftovers(path.parent, age=3600)  # in which any file is written
         yield temporary
         with temporary.open("rb+") as file:
             os.fsync(file.fileno())
@@ -156,8 +155,7 @@ def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
 def read_json(path: Path, shipped: str | None = None) -> Any:
     """Return the content of a file of JSON, or None where there is no such file.
 
-    A file of the first edition, which has no checksum, is held to the SHA-256 that it was shipped
-    with, if given.
+    One without checksum, of the first edition, must have the SHA-256 that it was ``shipped`` with.
     """
     try:
         stored = path.read_bytes()

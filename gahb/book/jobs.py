@@ -38,11 +38,7 @@ TIME_LIMITS = 100  # how often a job may reach its time limit and go on from its
 
 
 def sweep(pattern: str, jobs: int = 1) -> list[str]:
-    """Train the recipes that match a pattern in processes, and return the names that failed.
-
-    The cores are shared out among the ``jobs`` at the same time: on two cores, two trainings on one
-    thread each get more done than one after the other on two threads.
-    """
+    """Train the recipes that match a pattern in processes that share the cores; return failures."""
     names = _names(pattern, jobs)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
