@@ -83,7 +83,7 @@ registry: $(READY) ## write down the checksums of what is shipped, by which a wh
 lock: ## resolve requirements.txt afresh into requirements.lock (with an early Python 3.11)
 	rm -rf _build/lock
 	$(PYTHON) -m venv _build/lock
-	_build/lock/bin/pip install --quiet torch==2.13.0 -r requirements.txt
+	_build/lock/bin/pip install --quiet torch==2.13.0 uv -r requirements.txt
 	_build/lock/bin/python tools/lock.py
 
 .PHONY: clean
@@ -98,7 +98,8 @@ $(READY): requirements.lock pyproject.toml
 		echo "make: PYTHON: $(PYTHON) has no venv; on Debian and Ubuntu: apt-get install python3-venv" >&2; exit 1; }
 	@{ $(BIN)/python -m pip --version && $(BIN)/python -c '$(PYTHON_IS_SUPPORTED)'; } >/dev/null 2>&1 \
 		|| $(PYTHON) -m venv --clear .venv
-	$(BIN)/python -m pip install --quiet -r requirements.lock
+	$(BIN)/python -m pip install --quiet $$(grep ^torch== requirements.lock)
+	grep -v ^torch== requirements.lock | $(BIN)/python -m pip install --quiet --no-deps --require-hashes -r /dev/stdin
 	$(BIN)/python -m pip install --quiet --no-deps --editable .
 	@touch $@
 

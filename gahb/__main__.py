@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
+import signal
 import sys
 from collections.abc import Callable, Sequence
 
@@ -18,16 +20,19 @@ from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.similarity import median
 from gahb.training import Recipe, train
-from gahb.training.record import folder_of, read_manifest
+from gahb.training.record import MANIFEST, folder_of
 
 __all__ = ["main"]
 
+MOST_THREADS = 64  # on fewer cores: with very many OpenMP crashes
 MISTAKE = re.compile(r"[\w.+*-]+: .+")  # "argument: given; accepted: ...", all on one line
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return the exit status; a user's mistake is one line on stderr."""
     options = parser().parse_args(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # of terminals that know no superscripts
     try:
         if options.edition:
             # Also for the processes that a sweep starts.
@@ -42,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("gahb: stopped; the same command goes on from the checkpoint", file=sys.stderr)
         return 130
-    except (ValueError, TypeError, OSError, FloatingPointError) as error:
+    except (ValueError, TypeError, OSError, RuntimeError, FloatingPointError) as error:
         mistake = isinstance(error, OSError) or MISTAKE.fullmatch(str(error))
         if options.debug or not mistake:
             raise
@@ -148,7 +153,7 @@ def run_show(options: Options) -> None:
     """Print the recipe, or its manifest once it is trained, as JSON."""
     recipe = recipes.get(options.name)
     shown = {"recipe": recipe.as_dict(), "hash": recipe.hash}
-    print(json.dumps(read_manifest(folder_of(recipe)) or shown, indent=2))
+    print(json.dumps(artifacts.trained(recipe) or shown, indent=2))
 
 
 def run_plan(options: Options) -> None:
@@ -159,14 +164,16 @@ def run_plan(options: Options) -> None:
 def run_train(options: Options) -> None:
     """Train one recipe after the other."""
     if options.threads is not None:
-        check_count("--threads", options.threads)
+        check_count("--threads", options.threads, maximum=max(MOST_THREADS, os.cpu_count() or 1))
         torch.set_num_threads(options.threads)
     for recipe in [recipes.get(name) for name in options.names]:
-        train(recipe, again=options.again, keep_snapshots=options.keep_snapshots)
+        with artifacts.mending(recipe):
+            train(recipe, again=options.again, keep_snapshots=options.keep_snapshots)
 
 
 def run_sweep(options: Options) -> int:
     """Train all that match; exit with 1 if any failed."""
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # ends its processes
     if options.cluster is None:
         failed = jobs.sweep(options.pattern, options.jobs)
     else:
@@ -216,22 +223,24 @@ def run_dynamics(options: Options) -> None:
 
 def run_verify(options: Options) -> int:
     """Print one line per artifact; exit with 1 if any is not what its manifest says."""
-    trained = (r.name for r in recipes.every().values() if read_manifest(folder_of(r)))
-    names = options.names or list(trained)
-    if not names:
+    names = options.names or [
+        name for name, recipe in recipes.every().items() if (folder_of(recipe) / MANIFEST).exists()
+    ]
+    good = [show_verdict(artifacts.verify(name)) for name in names]
+    if not options.names:
+        good += map(show_verdict, artifacts.verify_stored(settings.edition()))
+    if not good:
         raise ValueError("NAME: nothing has been trained in this edition")
-    verdicts = [show_verdict(name) for name in names]
-    return int(not all(verdicts))
+    return int(not all(good))
 
 
-def show_verdict(name: str) -> bool:
-    """Verify one artifact, print the line, and return whether it is good."""
-    verdict = artifacts.verify(name)
-    if verdict.problem is None:
-        print(f"{name}: good (PSNR differs by {verdict.difference:.4f} dB)", flush=True)
-    else:
-        problem = verdict.problem.removeprefix(f"{name}: ")
-        print(f"{name}: BAD: {problem}", flush=True)
+def show_verdict(verdict: artifacts.Verdict) -> bool:
+    """Print the line of one artifact or measurement, and return whether it is good."""
+    found = f"BAD: {(verdict.problem or '').removeprefix(f'{verdict.name}: ')}"
+    if verdict.good:
+        change = verdict.difference
+        found = "good" if change is None else f"good (PSNR differs by {change:.4f} dB)"
+    print(f"{verdict.name}: {found}", flush=True)
     return verdict.good
 
 
@@ -239,10 +248,10 @@ def run_scorecard(options: Options) -> int:
     """Print all claims and their verdicts; exit with 1 if one is worse than the one kept."""
     table = scorecard.rows()
     print(scorecard.as_text(table))
-    worse = scorecard.worse(table, scorecard.committed())
     if options.write:
         scorecard.write(table)
         return 0
+    worse = scorecard.worse(table, scorecard.committed())
     for row in worse:
         print(f"gahb: {row.claim.name} is worse than before: {row.verdict}", file=sys.stderr)
     return int(bool(worse))

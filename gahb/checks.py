@@ -10,19 +10,36 @@ import torch
 from torch import Tensor
 
 __all__ = [
+    "as_numbers",
     "check_choice",
     "check_count",
     "check_finite",
     "check_float",
     "check_images",
     "check_number",
+    "shown",
 ]
+
+
+def shown(value: Any) -> str:
+    """Return what an error says of a value, on one line."""
+    if isinstance(value, Tensor | np.ndarray):
+        return f"{type(value).__name__} of shape {tuple(value.shape)}"
+    return " ".join(repr(value).split())
 
 
 def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:
     """Raise ValueError unless ``value`` is one of the ``accepted`` names."""
-    if value not in accepted:
-        raise ValueError(f"{argument}: {value!r} is unknown; accepted: {', '.join(accepted)}")
+    if not isinstance(value, str) or value not in accepted:
+        raise ValueError(f"{argument}: {shown(value)} is unknown; accepted: {', '.join(accepted)}")
+
+
+def as_numbers(argument: str, value: Any, accepted: str) -> Tensor:
+    """Return one or several numbers as a tensor in float64, or raise TypeError."""
+    try:
+        return torch.as_tensor(value, dtype=torch.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise TypeError(f"{argument}: {shown(value)} is not {accepted}") from error
 
 
 def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None = None) -> None:
@@ -30,7 +47,7 @@ def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None
     limits = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
     accepted = f"a whole number {limits}"
     if isinstance(value, bool) or not isinstance(value, int | np.integer):
-        raise TypeError(f"{argument}: {value!r} is not {accepted}")
+        raise TypeError(f"{argument}: {shown(value)} is not {accepted}")
     if value < minimum or (maximum is not None and value > maximum):
         raise ValueError(f"{argument}: {value} is not {accepted}")
 
@@ -39,7 +56,7 @@ def check_number(argument: str, value: Any, low: float, high: float = float("inf
     """Raise unless ``value`` is a finite real number, of Python or numpy, in [low, high]."""
     accepted = f"a finite number in [{low:g}, {high:g}]"
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{argument}: {value!r} is not {accepted}")
+        raise TypeError(f"{argument}: {shown(value)} is not {accepted}")
     if not low <= value <= high or value == float("inf"):
         raise ValueError(f"{argument}: {value} is not {accepted}")
 

@@ -56,6 +56,8 @@ def at(f: Callable[..., Tensor], sigma: Sigma | None) -> Callable[..., Tensor]:
     >>> at(field, 2.0)(torch.ones(1, 1, 1, 1))
     tensor([[[[0.2000]]]])
     """
+    if not callable(f):
+        raise TypeError(f"f: {type(f).__name__} is not a function f(y) or f(y, sigma)")
     parameter = _sigma_parameter(f)
     if parameter is None:
         return f
@@ -195,6 +197,8 @@ class Denoiser(BaseDenoiser):
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
+        if not isinstance(network, nn.Module):
+            raise TypeError(f"network: {type(network).__name__} is not a torch.nn.Module")
         self.network = network
         self.eval()
 

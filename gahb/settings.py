@@ -1,12 +1,15 @@
-"""Where things live and at which scale the book runs: the environment variables."""
+"""Where things live and at which scale the book runs, and files written whole and checked."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
+import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +19,38 @@ from gahb.checks import check_choice
 
 __all__ = [
     "EDITIONS",
+    "DamagedError",
     "artifacts_folder",
     "atomic_write",
     "cache_folder",
     "checkout",
+    "damaged",
     "data_folder",
     "edition",
     "quiet",
     "read_json",
     "released_folder",
+    "remove_leftovers",
     "write_json",
 ]
 
 EDITIONS = ("smoke", "laptop", "colab", "paper")
+LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
+CHECKSUM = "checksum"
+
+
+class DamagedError(ValueError):
+    """A file of ours is not what was written."""
+
+
+def damaged(file: Path, problem: str) -> DamagedError:
+    """Return the error that names a damaged file."""
+    return DamagedError(f"{file.parent.name}: {file.name} {problem}")
 
 
 def edition() -> str:
     """Return the name of the present edition (``GAHB_EDITION``, default ``laptop``)."""
-    name = os.environ.get("GAHB_EDITION", "laptop")
+    name = os.environ.get("GAHB_EDITION") or "laptop"
     check_choice("GAHB_EDITION", name, EDITIONS)
     return name
 
@@ -79,7 +96,8 @@ def quiet() -> bool:
 def atomic_write(path: Path) -> Iterator[Path]:
     """Yield a temporary name beside ``path`` that becomes ``path`` only if the block succeeds.
 
-    A reader thus sees the old file or the new one, never half of one, whoever is killed when.
+    A reader thus sees the old file or the new one, never half of one, whoever is killed when, and
+    also where the power fails.
 
     Examples
     --------
@@ -90,18 +108,35 @@ def atomic_write(path: Path) -> Iterator[Path]:
     >>> target.read_text()
     'whole'
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     # The suffix stays last: some writers choose the format, or append a suffix, by the name.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(path.parent, age=3600)  # in which any file is written
         yield temporary
+        with temporary.open("rb+") as file:
+            os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:  # such as a full disk, which names no file
+        reason = f"cannot be written: {error.strerror or error}"
+        if path.is_relative_to(cache_folder()):
+            reason += "; GAHB_CACHE chooses another folder"
+        raise OSError(error.errno, reason, str(path)) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path, age: float) -> None:
+    """Remove the temporary files of writers that were killed, if they are that old in seconds."""
+    for path in filter(lambda path: LEFTOVER.fullmatch(path.name), folder.glob(".*")):
+        with suppress(FileNotFoundError):  # its writer lives, and has just finished
+            if time.time() - path.stat().st_mtime >= age:
+                path.unlink()
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
-    """Write a file of JSON atomically.
+    """Write a file of JSON atomically, an object with its checksum.
 
     Examples
     --------
@@ -111,15 +146,33 @@ def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
     >>> read_json(file)
     {'a': [1, 2]}
     """
+    if isinstance(content, dict):
+        content = {**content, CHECKSUM: _checksum(content)}
     with atomic_write(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=indent) + "\n")
+        temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """Return the content of a file of JSON, or None where there is no such file."""
+def read_json(path: Path, shipped: str | None = None) -> Any:
+    """Return the content of a file of JSON, or None where there is no such file.
+
+    One without checksum, of the first edition, must have the SHA-256 that it was ``shipped`` with.
+    """
     try:
-        return json.loads(path.read_text())
+        stored = path.read_bytes()
+        if (content := json.loads(stored)) is None:
+            raise ValueError("null")
     except FileNotFoundError:
         return None
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{path.parent.name}: {path.name} is not JSON ({error})") from error
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        reason = str(error) or type(error).__name__
+        raise damaged(path, f"is not JSON ({reason})") from error
+    if isinstance(content, dict) and CHECKSUM in content:
+        if content.pop(CHECKSUM) != _checksum(content):
+            raise damaged(path, "does not have its own checksum")
+    elif shipped and hashlib.sha256(stored).hexdigest() != shipped:
+        raise damaged(path, "does not have the checksum that it was shipped with")
+    return content
+
+
+def _checksum(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -263,6 +263,8 @@ def distance_ratio(
     True
     """
     check_choice("between", between, BETWEEN)
+    check_batch("x", x)
+    check_batch("train", train, like=x)
     first, second = _closest_two(x, train, BETWEEN[between], between == "directions", same)
     return torch.where((first == 0) & ~second.isnan(), first, first / second)
 
@@ -439,6 +441,8 @@ def verdicts(
     """
     check_number("ratio", ratio, 0, 1)
     check_count("shifts", shifts, 0, (min(train.shape[-2:]) - 1) // 2)
+    if unseen is not None:
+        check_batch("unseen", unseen)
     view = partial(aligned, train=train, flips=flips, shifts=shifts)
     same = same_image(unseen) if same is None else same
     check_number("same", same, -1, 1)

@@ -1,7 +1,6 @@
 """Loading and verifying what was trained, and the shipped artifacts themselves."""
 
 import http.server
-import json
 import re
 import threading
 from email.message import Message
@@ -42,9 +41,9 @@ def rewrite(folder, **changes):
     """Change the weights of a finished training and give them a checksum that fits."""
     weights = load_file(folder / WEIGHTS)
     save_file({**weights, **changes}, folder / WEIGHTS)
-    manifest = json.loads((folder / MANIFEST).read_text())
+    manifest = read_manifest(folder)
     manifest["sha256"][WEIGHTS] = sha256(folder / WEIGHTS)
-    (folder / MANIFEST).write_text(json.dumps(manifest))
+    settings.write_json(folder / MANIFEST, manifest)
 
 
 def test_a_good_artifact_is_verified(trained):

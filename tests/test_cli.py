@@ -57,6 +57,7 @@ def test_train_again_forgets_what_was_trained(smoke):
     [
         (["train", "faces"], "name: 'faces' is unknown; accepted: faces-unet-n1-s1"),
         (["train", "faces-unet-n1-s1", "--threads", "0"], "--threads: 0 is not a whole number"),
+        (["train", "faces-unet-n1-s1", "--threads", "99999"], "--threads: 99999 is not a whole"),
         (["sweep", "x*"], "pattern: 'x*' matches no recipe"),
         (["sweep", "*", "--jobs", "0"], "jobs: 0 is not a whole number of at least 1"),
         (["verify"], "NAME: nothing has been trained in this edition"),

@@ -122,6 +122,31 @@ def test_an_address_that_nobody_can_clone_is_refused(
     assert "is not like https://github.com/owner/name" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("tags", "cloned"), [(["v1.2"], "tagged"), ([], "newest")])
+def test_the_opening_clones_the_version_or_before_its_release_the_newest(
+    tags: list[str], cloned: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two commits, the first of which may have the tag; the package installs nothing here."""
+    there, project = tmp_path / "there", tmp_path / "pyproject.toml"
+    (there / "tools").mkdir(parents=True)
+    git = ["git", "-C", str(there), "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    subprocess.run([*git, "init", "-q"], check=True)
+    for which in ("tagged", "newest"):
+        (there / "tools" / "colab.py").write_text(f"set_up = lambda keep: print('{which}')")
+        subprocess.run([*git, "add", "."], check=True)
+        subprocess.run([*git, "commit", "-q", "-m", which], check=True)
+        if which == "tagged":
+            [subprocess.run([*git, "tag", tag], check=True) for tag in tags]
+    project.write_text('[project]\nversion = "1.2"\n')
+    monkeypatch.setattr(openings, "PROJECT", project)
+    (tmp_path / "google").mkdir()
+    (tmp_path / "google" / "colab.py").touch()
+    code = "import google.colab\n" + openings.opening(there.as_uri())
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert told.stdout == f"{cloned}\n"
+
+
 def test_elsewhere_the_opening_does_nothing(tmp_path: Path) -> None:
     code = openings.opening(URL)
     environment = {**os.environ, "PATH": ""}  # so that nothing could be cloned
@@ -186,6 +211,49 @@ def test_trainings_lie_on_the_drive(runtime: Path) -> None:
         assert here.resolve() == kept.resolve()
     (here / "later").mkdir()
     assert (kept / "later").is_dir()
+
+
+def training(folder: Path, update: int | None) -> Path:
+    """A training as far as its checkpoint says, or finished for None, that says where it was."""
+    folder.mkdir(parents=True)
+    (folder / "log.jsonl").write_text(str(folder))
+    if update is None:
+        (folder / "manifest.json").write_text("{}")
+    else:
+        torch.save({"update": update}, folder / "checkpoint.pt")
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("there", "made", "stays"),
+    [(7900, 50, True), (50, 7900, False), (None, 7900, True), (50, None, False), (9, 9, True)],
+)
+def test_what_is_further_on_the_drive_stays(
+    runtime: Path, there: int | None, made: int | None, stays: bool
+) -> None:
+    here = runtime / "gahb-book" / "artifacts" / "colab"
+    kept = runtime / "drive" / "MyDrive" / "gahb" / "colab"
+    on_drive, on_runtime = training(kept / "faces", there), training(here / "faces", made)
+    names = sorted(p.name for p in (on_drive if stays else on_runtime).iterdir())
+    colab.set_up(keep_on_drive=True)
+    assert (kept / "faces" / "log.jsonl").read_text() == str(on_drive if stays else on_runtime)
+    assert sorted(path.name for path in (kept / "faces").iterdir()) == names
+    assert sorted(path.name for path in kept.iterdir()) == ["faces"]
+    assert (here.with_name("colab-before-drive") / "faces" / "log.jsonl").is_file()
+
+
+def test_numbers_that_are_newer_on_the_drive_stay(runtime: Path) -> None:
+    here = runtime / "gahb-book" / "artifacts" / "colab" / "measured"
+    kept = runtime / "drive" / "MyDrive" / "gahb" / "colab" / "measured"
+    for folder in (here, kept):
+        folder.mkdir(parents=True)
+        for name in ("a", "b"):
+            (folder / name).write_text(str(folder))
+    os.utime(here / "a", (0, 0))
+    os.utime(kept / "b", (0, 0))
+    (here / "c").write_text("")
+    colab.set_up(keep_on_drive=True)
+    assert [(kept / name).read_text() for name in "abc"] == [str(kept), str(here), ""]
 
 
 def test_nothing_that_runs_already_is_replaced(

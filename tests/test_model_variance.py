@@ -9,6 +9,7 @@ import gahb
 from gahb.__main__ import main
 from gahb.book import recipes
 from gahb.book.variance import closest_images, path_of
+from gahb.settings import read_json, write_json
 
 
 @pytest.fixture
@@ -88,8 +89,8 @@ def test_it_is_read_again_as_it_was_measured(pair, monkeypatch):
 def test_a_measurement_with_other_weights_is_refused(pair):
     gahb.variance("faces-unet", 10)
     path = path_of("faces-unet", 10)
-    content = json.loads(path.read_text())
-    path.write_text(json.dumps({**content, "weights": content["weights"][::-1]}))
+    content = read_json(path)
+    write_json(path, {**content, "weights": content["weights"][::-1]})
     with pytest.raises(ValueError, match=r"measured with other weights; run: python -m gahb var"):
         gahb.variance("faces-unet", 10)
 

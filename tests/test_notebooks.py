@@ -284,8 +284,9 @@ def _code_cells(notebook: NotebookNode) -> list[NotebookNode]:
     return [cell for cell in notebook.cells if cell.cell_type == "code"]
 
 
-def test_every_figure_of_a_chapter_is_seen() -> None:
+def test_every_figure_of_a_chapter_is_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     """The style is left after each figure; what it restores must not switch the display off."""
+    monkeypatch.delenv("MPLBACKEND", raising=False)  # as make does: servers set it
     drawing = "figures.image_grid({'a': torch.rand(1, 1, 8, 8)});"
     cells = ["import torch\nfrom gahb.book import figures", drawing, drawing]
     notebook = new_notebook(cells=[new_code_cell(cell) for cell in cells])

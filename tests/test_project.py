@@ -32,8 +32,8 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 
 
 def requirements(name: str) -> dict[str, Requirement]:
-    lines = (ROOT / name).read_text(encoding="utf-8").splitlines()
-    stated = [line.split("#")[0].strip() for line in lines]
+    lines = (ROOT / name).read_text(encoding="utf-8").replace(" \\\n", " ").splitlines()
+    stated = [re.split("#| --hash=", line)[0].strip() for line in lines]
     return by_name([line for line in stated if line])
 
 
@@ -47,6 +47,12 @@ ASKED = by_name(PROJECT["dependencies"] + PROJECT["optional-dependencies"]["diff
 def locked_versions() -> dict[str, str]:
     lock = requirements("requirements.lock")
     return {name: str(pin.specifier).removeprefix("==") for name, pin in lock.items()}
+
+
+def test_all_but_torch_is_locked_by_its_hashes() -> None:
+    text = (ROOT / "requirements.lock").read_text(encoding="utf-8")
+    hashed = re.findall(r"^([\w.-]+)==\S+((?: \\\n    --hash=sha256:[0-9a-f]{64})+)$", text, re.M)
+    assert {canonicalize_name(name) for name, _ in hashed} == {*locked_versions()} - {"torch"}
 
 
 def test_lock_pins_everything_exactly_and_torch_first() -> None:

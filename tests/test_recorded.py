@@ -1,6 +1,5 @@
 """Numbers that chapters keep for other pages."""
 
-import json
 import math
 
 import pytest
@@ -8,6 +7,7 @@ import pytest
 import gahb
 from gahb.book.scorecard import read
 from gahb.metrics import Estimate
+from gahb.settings import read_json
 
 
 @pytest.fixture
@@ -44,7 +44,7 @@ def test_a_file_changes_only_with_a_number(file, second, rewritten):
     gahb.record("page", **second)
     assert (file.read_text() != before) == rewritten
     if rewritten:
-        assert json.loads(file.read_text()).keys() == second.keys()
+        assert read_json(file).keys() == second.keys()
 
 
 @pytest.mark.parametrize(

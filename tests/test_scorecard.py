@@ -1,6 +1,5 @@
 """The scorecard: its claims, its verdicts, and that none has become worse."""
 
-import json
 import math
 import re
 from pathlib import Path
@@ -12,6 +11,7 @@ from gahb.book import scorecard
 from gahb.book import scorecard as recorded
 from gahb.book.scorecard import Claim
 from gahb.metrics import Estimate
+from gahb.settings import read_json
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
@@ -128,7 +128,7 @@ def test_the_table_is_safe_and_links_to_the_section(one_claim):
 
 def test_kept_verdicts_are_json_by_name(one_claim, artifacts):
     scorecard.write(scorecard.rows())
-    kept = json.loads((artifacts / "smoke" / "scorecard.json").read_text())
+    kept = read_json(artifacts / "smoke" / "scorecard.json")
     assert kept == {"agree": "not tested"}
 
 

@@ -4,6 +4,7 @@ Nothing of the book is installed when this is read, so it needs the standard lib
 """
 
 import importlib
+import math
 import os
 import shutil
 import subprocess
@@ -60,6 +61,38 @@ def gpu() -> str | None:
     return f"{properties.name} with {properties.total_memory / 2**30:.0f} GB"
 
 
+def copy_newer(made: Path, kept: Path) -> None:
+    """Copy what this runtime made to the Drive, unless what is there has come as far."""
+    if not kept.exists():
+        (shutil.copytree if made.is_dir() else shutil.copy2)(made, kept)
+    elif not made.is_dir():
+        if made.stat().st_mtime > kept.stat().st_mtime:
+            shutil.copy2(made, kept)
+    elif (made / "log.jsonl").exists() or (made / "checkpoint.pt").exists():  # a training
+        if updates(made) > updates(kept):
+            aside = kept.with_name(f".{kept.name}")  # whole on the Drive before it takes its place
+            shutil.rmtree(aside, ignore_errors=True)
+            shutil.copytree(made, aside)
+            shutil.rmtree(kept)
+            aside.rename(kept)
+    else:
+        for file in made.iterdir():
+            copy_newer(file, kept / file.name)
+
+
+def updates(training: Path) -> float:
+    """Updates after which a training has its checkpoint; infinite if it is finished, -1 if none."""
+    import torch
+
+    if (training / "manifest.json").is_file():
+        return math.inf
+    try:
+        state = torch.load(training / "checkpoint.pt", map_location="cpu", weights_only=True)
+        return float(state["update"])
+    except Exception:  # there is none, or it is damaged in one of many ways
+        return -1.0
+
+
 def keep(edition: str) -> Path:
     """Mount the user's Drive and let the trainings of an edition lie there; give their folder."""
     from google.colab import drive
@@ -70,8 +103,9 @@ def keep(edition: str) -> Path:
     if here.is_symlink():
         here.unlink()
     elif here.is_dir():  # made before the Drive was asked for
-        shutil.copytree(here, kept, dirs_exist_ok=True)
-        shutil.rmtree(here)
+        for made in here.iterdir():
+            copy_newer(made, kept / made.name)
+        here.rename(here.with_name(f"{edition}-before-drive"))
     here.parent.mkdir(exist_ok=True)
     here.symlink_to(kept, target_is_directory=True)
     return kept

@@ -1,12 +1,15 @@
 """Give every chapter its first code cell, which sets a Colab runtime up.
 
-The cell is the same in all chapters, and names the repository that ``_config.yml`` names. With
+The cell is the same in all chapters, and names the repository that ``_config.yml`` names, and the
+tag of the version that ``pyproject.toml`` names, so that chapters run the code that they were
+written for; before the version is released, what is newest. With
 ``--url`` that address is changed, in ``_config.yml``, ``pyproject.toml`` and all cells.
 """
 
 import argparse
 import os
 import re
+import tomllib
 from pathlib import Path
 
 import jupytext
@@ -24,7 +27,9 @@ import os, runpy, subprocess, sys
 keep_on_drive = False  # @param {type:"boolean"}
 if "google.colab" in sys.modules:
     clone = "git clone --depth=1 %s gahb-book"
-    os.path.isdir("gahb-book") or subprocess.check_call(clone.split())
+    if not os.path.isdir("gahb-book"):
+        tagged = f"{clone} --branch=v%s"  # which it has once released
+        subprocess.call(tagged.split()) and subprocess.check_call(clone.split())
     runpy.run_path("gahb-book/tools/colab.py")["set_up"](keep_on_drive)"""
 FENCE = "```{code-cell} ipython3\n"
 TAGGED = f"{FENCE}:tags: [remove-cell]\n\n"  # readers of the page need not see it
@@ -47,7 +52,8 @@ def set_repository(url: str) -> None:
 
 def opening(url: str) -> str:
     """Source of the first code cell."""
-    return f"{TITLE}\n{CODE % url}"
+    version = tomllib.loads(PROJECT.read_text(encoding="utf-8"))["project"]["version"]
+    return f"{TITLE}\n{CODE % (url, version)}"
 
 
 def is_opening(cell: NotebookNode) -> bool:

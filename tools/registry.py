@@ -1,7 +1,10 @@
-"""Write gahb/book/registry.txt: the SHA-256 of every shipped file, by which a wheel fetches it.
+"""Write gahb/book/registry.txt: the SHA-256 of every shipped file, by which it is checked.
 
-Of weights and logs it is that of the manifest beside them. Run it whenever artifacts change.
+A wheel fetches files by it. Of weights and logs it is that of the manifest beside them. Run it
+whenever artifacts change.
 """
+
+from itertools import chain
 
 from chapters import ROOT
 
@@ -14,8 +17,10 @@ REGISTRY = ROOT / "gahb" / "book" / "registry.txt"
 
 def registry() -> str:
     """Return one line per file of the laptop edition: its path in artifacts/, and its SHA-256."""
-    sums = {path: sha256(path) for path in (ARTIFACTS / "laptop" / "variance").glob("*.json")}
-    for path in (ARTIFACTS / "laptop").glob(f"*/{MANIFEST}"):
+    laptop = ARTIFACTS / "laptop"
+    stored = chain(*map(laptop.glob, ("variance/*.json", "measured/*.json", "scorecard.json")))
+    sums = {path: sha256(path) for path in stored}
+    for path in laptop.glob(f"*/{MANIFEST}"):
         sums |= {path.parent / name: of for name, of in read_json(path)["sha256"].items()}
         sums[path] = sha256(path)
     lines = [f"{path.relative_to(ARTIFACTS).as_posix()} {of}" for path, of in sums.items()]

@@ -14,11 +14,12 @@ from typing import Any
 import torch
 
 from gahb.book import recipes
+from gahb.book.artifacts import mending, trained
 from gahb.book.released import checkpoint
 from gahb.checks import check_choice, check_count, check_number
-from gahb.settings import artifacts_folder, edition, read_json, write_json
+from gahb.settings import DamagedError, artifacts_folder, edition, read_json, write_json
 from gahb.training import Recipe, train
-from gahb.training.record import CHECKPOINT, folder_of, read_checkpoint, read_manifest
+from gahb.training.record import CHECKPOINT, folder_of, read_checkpoint
 
 __all__ = [
     "CLUSTERS",
@@ -37,15 +38,16 @@ TIME_LIMITS = 100  # how often a job may reach its time limit and go on from its
 
 
 def sweep(pattern: str, jobs: int = 1) -> list[str]:
-    """Train the recipes that match a pattern in processes, and return the names that failed.
-
-    The cores are shared out among the ``jobs`` at the same time: on two cores, two trainings on one
-    thread each get more done than one after the other on two threads.
-    """
+    """Train the recipes that match a pattern in processes that share the cores; return failures."""
     names = _names(pattern, jobs)
     threads = max(1, (os.cpu_count() or 1) // jobs)
     with ThreadPoolExecutor(jobs) as pool:
-        statuses = list(pool.map(lambda name: train_alone(name, threads), names))
+        try:
+            statuses = list(pool.map(lambda name: train_alone(name, threads), names))
+        except BaseException:  # at which the map has given up those that had not begun
+            for process in list(RUNNING):
+                process.terminate()
+            raise
     return [name for name, status in zip(names, statuses, strict=True) if status != 0]
 
 
@@ -54,7 +56,14 @@ def train_alone(name: str, threads: int) -> int:
     command = [sys.executable, "-m", "gahb", "train", name, "--threads", str(threads)]
     # OpenMP reads its variable once, at the start: set it before as well.
     environment = {**os.environ, "OMP_NUM_THREADS": str(threads)}
-    return subprocess.run(command, env=environment, check=False).returncode
+    with subprocess.Popen(command, env=environment) as process:
+        RUNNING.add(process)
+        status = process.wait()
+    RUNNING.discard(process)
+    return status
+
+
+RUNNING: set[subprocess.Popen[bytes]] = set()  # the processes of a sweep
 
 
 @dataclass(frozen=True)
@@ -144,14 +153,15 @@ class Progress:
     """State of one training, its safe updates, and the age of its checkpoint in seconds.
 
     ``state`` is ``trained``; ``released``: a released checkpoint is used; ``outdated``: trained by
-    another version of the recipe; ``failed``: its job ended with an error, of which ``report`` is
-    the file; ``begun``: there is a checkpoint; ``submitted``: its job has none yet; ``missing``.
+    another version of the recipe; ``damaged``: a file is not what was written, as ``report`` says;
+    ``failed``: its job ended with an error, of which ``report`` is the file; ``begun``: there is a
+    checkpoint; ``submitted``: its job has none yet; ``missing``.
     """
 
     state: str
     updates: int = 0
     seconds: float | None = None
-    report: Path | None = None
+    report: Path | str | None = None
     manifest: dict[str, Any] | None = None
 
 
@@ -163,24 +173,36 @@ def progress(recipe: Recipe) -> Progress:
     >>> progress(recipes.get("faces-unet-n10000-s1", edition="laptop")).state
     'trained'
     """
+    try:
+        with mending(recipe):
+            return _progress(recipe)
+    except DamagedError as error:
+        return Progress("damaged", report=str(error).removeprefix(f"{recipe.name}: "))
+
+
+def _progress(recipe: Recipe) -> Progress:
     folder, jobs = folder_of(recipe), jobs_folder(recipe.edition)
-    if manifest := read_manifest(folder):
+    if manifest := trained(recipe):
         state = "trained" if manifest["hash"] == recipe.hash else "outdated"
         return Progress(state, manifest["recipe"]["updates"], manifest=manifest)
     if checkpoint(recipe):
         return Progress("released")
     try:
-        updates = (read_checkpoint(folder, recipe) or {"update": 0})["update"]
+        updates = (read_checkpoint(folder, recipe) or {}).get("update", 0)
+    except DamagedError:
+        raise
     except ValueError:  # of another recipe: the next training says so
         updates = 0
-    latest, number = folder / CHECKPOINT, read_json(jobs / f"{recipe.name}.json")
+    latest, file = folder / CHECKPOINT, jobs / f"{recipe.name}.json"
+    with mending(file):
+        number = read_json(file)
     written = latest.stat().st_mtime if latest.is_file() else 0.0
     # The files of the first and only task of a job, by the names that submitit gives them.
     result, report = jobs / f"{number}_0_result.pkl", jobs / f"{number}_0_log.err"
     if result.is_file() and written <= result.stat().st_mtime:
         return Progress("failed", updates, report=report)
     if written:
-        return Progress("begun", updates, time.time() - written)
+        return Progress("begun", updates, max(0.0, time.time() - written))
     return Progress("submitted" if number else "missing")
 
 

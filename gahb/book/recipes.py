@@ -12,7 +12,7 @@ from itertools import product
 from typing import Any
 
 from gahb import settings
-from gahb.checks import check_choice
+from gahb.checks import check_choice, shown
 from gahb.training import Recipe
 
 __all__ = ["SUBSETS", "by_figure", "every", "find", "get"]
@@ -28,7 +28,7 @@ def by_figure(edition: str | None = None) -> dict[str, list[Recipe]]:
     >>> [recipe.images for recipe in by_figure("paper")["Figures 13, 14"]]
     ['lsun_bedroom', 'lsun_bedroom']
     """
-    edition = edition or settings.edition()
+    edition = settings.edition() if edition is None else edition
     check_choice("edition", edition, settings.EDITIONS)
     found: dict[str, list[Recipe]] = {}
     for family in _table()["family"]:
@@ -51,8 +51,8 @@ def get(name: str, edition: str | None = None) -> Recipe:
     3000
     """
     known = every(edition)
-    if name not in known:
-        raise ValueError(f"name: {name!r} is unknown; accepted: {_closest(str(name), known)}")
+    if not isinstance(name, str) or name not in known:
+        raise ValueError(f"name: {shown(name)} is unknown; accepted: {_closest(str(name), known)}")
     return known[name]
 
 

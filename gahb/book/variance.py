@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -39,13 +38,14 @@ def variance(family: str, n: int) -> Report:
     path, pair = path_of(family, n), recipe_pair(family, n)
     artifacts.fetch(path)
     again = f"run: python -m gahb variance {family} {n}"
-    if not path.is_file():
+    stored = artifacts.read_stored(path)
+    if stored is None:
         if settings.edition() != "laptop":
             return measure_variance(family, n)
         raise FileNotFoundError(
             f"n: the variance of {family} at N = {n} has not been measured; {again}"
         )
-    if json.loads(path.read_text())["weights"] != weights_of(pair):
+    if stored["weights"] != weights_of(pair):
         raise ValueError(
             f"n: the variance of {family} at N = {n} was measured with other weights; {again}"
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import zipfile
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
@@ -37,6 +38,8 @@ __all__ = [
 SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
 MANY = 1000  # files from which reading them shows its progress
+LARGEST_FILE = 2**28  # bytes of a picture: what a small .zip file can blow up to has no end
+KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever
 
 
 def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
@@ -54,6 +57,9 @@ def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) ->
             read = [read_picture(file.name, file.read(), size) for file in counted(path, found)]
             images = remove_duplicates(torch.from_numpy(np.stack(read)).unsqueeze(1))
             write_images(kept, images)
+            with suppress(FileNotFoundError):  # another process removes them
+                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-KEPT]:
+                    old.unlink()
     return first_images(path, images, split(len(images), seed)[subset], n, subset)
 
 
@@ -78,6 +84,8 @@ def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subs
             f"n: {n} is more than the {len(chosen)} images of subset {subset}"
             f" ({path} has {len(images)} distinct ones)"
         )
+    if not len(chosen):
+        raise ValueError(f"path: {path} has {len(images)} distinct images, none for {subset}")
     return images[chosen[:n]]
 
 
@@ -118,7 +126,20 @@ def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
     for entry in archive.infolist():
         if not entry.is_dir():
             stamp = f"{entry.file_size} {entry.CRC}"
-            yield File(entry.filename, stamp, partial(archive.read, entry))
+            yield File(entry.filename, stamp, partial(_member, archive, entry))
+
+
+def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """Return the content of a file in an archive, or raise UnreadableError."""
+    if entry.file_size > LARGEST_FILE:
+        given = f"{entry.file_size:,} bytes; accepted: at most {LARGEST_FILE:,}"
+        raise UnreadableError(f"path: the image {entry.filename} has {given}")
+    try:
+        return archive.read(entry)
+    except Exception as error:  # of zipfile, of what unpacks, of a file that is encrypted
+        raise UnreadableError(
+            f"path: the image {entry.filename} cannot be read: {error}"
+        ) from error
 
 
 def pictures(path: Path, files: Sequence[File]) -> list[File]:
@@ -131,7 +152,8 @@ def pictures(path: Path, files: Sequence[File]) -> list[File]:
 
 def _is_picture(name: PurePosixPath) -> bool:
     """Whether a name is a picture's, and not one that a file manager hides (``._a.png``)."""
-    hidden = any(part.startswith((".", "__MACOSX")) for part in name.parts)
+    parts = [part for part in name.parts if part not in (".", "..")]
+    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
     return name.suffix.lower() in SUFFIXES and not hidden
 
 

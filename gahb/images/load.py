@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count
+from gahb.checks import check_choice, check_count, shown
 from gahb.images.calpha import draw_calpha
 from gahb.images.faces import SIDE, draw_faces
 from gahb.images.folder import read_folder
@@ -148,7 +148,9 @@ def load(
     """
     image_class, folder = _checked(name, size, subset, seed, path)
     if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
-        raise TypeError(f"dtype: {dtype!r} is not a floating-point type of torch or torch.uint8")
+        raise TypeError(
+            f"dtype: {shown(dtype)} is not a floating-point type of torch or torch.uint8"
+        )
     images = image_class.images(name, n, size, subset, seed, folder)
     return images if dtype == torch.uint8 else images.to(dtype) / 255
 
@@ -193,6 +195,6 @@ def _checked(
         return image_class, None
     if not image_class.takes_path:
         raise ValueError(f"path: the class {name!r} takes none")
-    if not isinstance(path, str | Path):
-        raise TypeError(f"path: {path!r} is not the name of a folder or a .zip file")
+    if not isinstance(path, str | Path) or not str(path):
+        raise TypeError(f"path: {shown(path)} is not the name of a folder or a .zip file")
     return image_class, Path(path)

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import as_numbers, check_count, check_images, check_number
 from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
@@ -34,6 +34,7 @@ Level = TypeVar("Level", float, Tensor)
 
 HIGHEST_PSNR = 150.0  # dB: a mean squared error of 1e-15, the rounding of float32 images
 ROUNDING = 1e-6  # dB, of noise levels that count as the same
+LARGEST_PSNR = 758.0  # dB: of the smallest noise level in float32
 
 
 def sigma_from_psnr(psnr: Level) -> Level:
@@ -44,6 +45,8 @@ def sigma_from_psnr(psnr: Level) -> Level:
     >>> sigma_from_psnr(20.0)
     0.1
     """
+    for extreme in map(float, psnr.aminmax()) if isinstance(psnr, Tensor) else (psnr,):
+        check_number("psnr", extreme, low=-LARGEST_PSNR, high=LARGEST_PSNR)
     return 10 ** (-psnr / 20)
 
 
@@ -55,8 +58,8 @@ def psnr_from_sigma(sigma: Level) -> Level:
     >>> psnr_from_sigma(0.1)
     20.0
     """
-    smallest = float(sigma.min()) if isinstance(sigma, Tensor) else sigma
-    check_number("sigma", smallest, low=torch.finfo(torch.float32).tiny)
+    for extreme in map(float, sigma.aminmax()) if isinstance(sigma, Tensor) else (sigma,):
+        check_number("sigma", extreme, low=torch.finfo(torch.float32).tiny)
     # 0 - ..., since -20 times the logarithm of 1 would be -0.0
     return 0 - 20 * (sigma.log10() if isinstance(sigma, Tensor) else math.log10(sigma))
 
@@ -109,9 +112,9 @@ def noisy(x: Tensor, sigma: float | Tensor, seed: int = 0) -> Tensor:
     True
     """
     check_images("x", x)
-    levels = torch.as_tensor(sigma, dtype=torch.float64)
+    accepted = f"a finite number of at least 0, or one for each of {len(x)} images"
+    levels = as_numbers("sigma", sigma, accepted)
     if levels.shape not in ((), (len(x),)) or not (levels.isfinite() & (levels >= 0)).all():
-        accepted = f"a finite number of at least 0, or one for each of {len(x)} images"
         raise ValueError(f"sigma: {levels.tolist()} is not {accepted}")
     return x + levels.to(x).view(-1, 1, 1, 1) * unit_noise(x, seed).to(x)
 
@@ -351,9 +354,9 @@ def psnr_curve(
     check_images("x", x)
     for extreme in x.aminmax():
         check_number("x", float(extreme), low=0, high=1)
-    levels = torch.as_tensor(input_psnr, dtype=torch.float64).cpu()
+    accepted = "a non-empty sequence of finite numbers in dB"
+    levels = as_numbers("input_psnr", input_psnr, accepted).cpu()
     if levels.ndim != 1 or levels.numel() == 0 or not levels.isfinite().all():
-        accepted = "a non-empty sequence of finite numbers in dB"
         raise ValueError(f"input_psnr: {levels.tolist()} is not {accepted}")
     noise = unit_noise(x, seed)
     per_image = [

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from gahb.checks import check_images
+from gahb.checks import as_numbers, check_images
 from gahb.devices import in_double
 from gahb.intervals import Estimate
 from gahb.metrics.curves import Curve, Function, denoised, unit_noise
@@ -120,8 +120,8 @@ def _integrated(integrand: Curve) -> Divergence:
 
 
 def _checked_levels(sigma: Sequence[float] | Tensor) -> Tensor:
-    levels = torch.as_tensor(sigma, dtype=torch.float64).cpu()
     accepted = "at least three positive, finite, increasing noise levels"
+    levels = as_numbers("sigma", sigma, accepted).cpu()
     if levels.ndim != 1 or len(levels) < 3:
         raise ValueError(f"sigma: shape {tuple(levels.shape)} is not that of {accepted}")
     if not (levels[0] > 0 and levels.isfinite().all() and (levels.diff() > 0).all()):

@@ -38,6 +38,10 @@ def from_released(
     """
     if isinstance(released, str | PathLike):
         released = _read(Path(released))
+    if not isinstance(released, Mapping) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in released.items()
+    ):
+        raise TypeError("released: not a state dictionary; accepted: names of weights and tensors")
     weights = {key.removeprefix("module."): value for key, value in released.items()}
     network: UNet | BFCNN
     if any(key.startswith("conv_layers.") for key in weights):
@@ -64,14 +68,12 @@ def _read(path: Path) -> Mapping[str, Tensor]:
     if not path.is_file():
         raise FileNotFoundError(f"released: there is no file {path}")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each have their own kinds
         raise ValueError(
             f"released: {path.name} is not a plain state dictionary; accepted: tensors only, "
             "as saved by torch.save(network.state_dict())"
         ) from error
-    if not isinstance(content, Mapping) or not all(isinstance(k, str) for k in content):
-        raise ValueError(f"released: {path.name} holds {type(content).__name__}, not a state dict")
     return content
 
 

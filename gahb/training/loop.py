@@ -7,15 +7,17 @@ a share each.
 
 from __future__ import annotations
 
+import io
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -23,16 +25,19 @@ from tqdm.auto import tqdm
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision
 from gahb.metrics import psnr_curve
-from gahb.settings import atomic_write, quiet
+from gahb.settings import atomic_write, damaged, quiet
 from gahb.training.optimizer import Optimizer
 from gahb.training.recipe import Recipe
 from gahb.training.record import (
     CHECKPOINT,
     MANIFEST,
+    WEIGHTS,
     digest,
     folder_of,
     forget,
+    is_finite,
     load_network,
+    locked,
     read_checkpoint,
     read_manifest,
     require_same_images,
@@ -53,16 +58,9 @@ __all__ = [
 
 
 class Batches:
-    """The batches of one training, by the number of the update.
+    """The batches of one training, by the number of the update; ``processes`` share each.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        Gives the size of a batch, the noise law and the seed.
-    images : Tensor
-        All training images, (n, C, H, W) uint8, on the device of the training.
-    rank, processes : int
-        This process's number, and how many share each batch.
+    ``images`` are all training images, (n, C, H, W) uint8, on the device of the training.
     """
 
     def __init__(self, recipe: Recipe, images: Tensor, rank: int = 0, processes: int = 1) -> None:
@@ -83,7 +81,8 @@ class Batches:
         self.generator.manual_seed(stream(recipe.seed, update))
         sigma = self.noise_levels()[self.share].view(-1, 1, 1, 1)
         shape = (recipe.batch, *self.images.shape[1:])
-        z = torch.randn(shape, generator=self.generator, device=device)[self.share] * sigma
+        z = torch.randn(shape, generator=self.generator, device=device, dtype=torch.float32)
+        z = z[self.share] * sigma
         chosen = image_order(recipe.seed, len(self.images), update, recipe.batch)[self.share]
         # A copy to a GPU that nobody waits for: the numbers are few, and read only there.
         x = self.images[chosen.to(device, non_blocking=True)].float() / 255
@@ -93,7 +92,8 @@ class Batches:
         """Noise levels of a whole batch, (batch,): one in each of ``batch`` equal strata of u."""
         n, device = self.recipe.batch, self.images.device
         strata = torch.randperm(n, generator=self.generator, device=device)
-        u = (strata + torch.rand(n, generator=self.generator, device=device)) / n
+        within = torch.rand(n, generator=self.generator, device=device, dtype=torch.float32)
+        u = (strata + within) / n
         return u**2 if self.recipe.noise == "u^2" else u
 
 
@@ -131,7 +131,7 @@ class Window:
     """Means of loss and PSNR over some updates, summed on the device: no wait at each update."""
 
     def __init__(self, device: torch.device) -> None:
-        self.sums, self.count = torch.zeros(2, device=device), 0
+        self.sums, self.count = torch.zeros(2, device=device, dtype=torch.float32), 0
 
     def add(self, loss: Tensor, output_psnr: Tensor) -> None:
         """Count one update."""
@@ -172,6 +172,7 @@ CHECKPOINT_SECONDS = 10  # at least, between two: a GPU makes many updates in th
 COMPILED_FROM = 1_000  # updates: for fewer, compiling takes longer than it saves
 
 
+@torch.inference_mode(False)  # its caller's
 def train(
     recipe: Recipe,
     folder: Path | str | None = None,
@@ -187,8 +188,6 @@ def train(
 
     Parameters
     ----------
-    recipe : Recipe
-        What to train.
     folder : path, optional
         Where weights, log and manifest go; by default ``<artifacts>/<edition>/<name>``.
     again : bool
@@ -202,14 +201,6 @@ def train(
     Denoiser
         The trained denoiser, on the device of the training.
 
-    Raises
-    ------
-    ValueError
-        If the folder holds a training of another recipe or on other images, or with ``again``
-        anything that is not of a training.
-    FloatingPointError
-        If the loss or a weight is not finite: the last good checkpoint is kept.
-
     Examples
     --------
     >>> import tempfile
@@ -220,21 +211,35 @@ def train(
     torch.Size([1, 1, 16, 16])
     """
     folder = Path(folder) if folder is not None else folder_of(recipe)
-    manifest = None if again else read_manifest(folder)
-    if again:
-        forget(folder)
-    elif manifest and manifest["hash"] != recipe.hash:
+    if not again and (found := finished(recipe, folder)):
+        return found
+    state = PartialState()
+    with locked(folder) if state.is_main_process else nullcontext():  # one for all
+        state.wait_for_everyone()
+        if again:
+            forget(folder)
+        elif found := finished(recipe, folder):  # by another process, while this one waited
+            return found
+        training = Training(recipe, folder, keep_snapshots)
+        training.run()
+    return Denoiser(training.network)
+
+
+def finished(recipe: Recipe, folder: Path) -> Denoiser | None:
+    """The denoiser of a finished training of this recipe on these images, or None if it is not."""
+    manifest = read_manifest(folder)
+    if manifest is None:
+        return None
+    if manifest["hash"] != recipe.hash:
         raise ValueError(
             f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
             f"{recipe.hash}); train again, or elsewhere"
         )
-    elif manifest and not (folder / CHECKPOINT).is_file():
-        if "images" in manifest:  # not in those of the first edition
-            require_same_images(recipe.name, manifest, digest(recipe.train_images()), MANIFEST)
-        return Denoiser(load_network(folder, recipe)).to(best_device())
-    training = Training(recipe, folder, keep_snapshots)
-    training.run()
-    return Denoiser(training.network)
+    if (folder / CHECKPOINT).exists() or not (folder / WEIGHTS).exists():
+        return None
+    if "images" in manifest:  # not in those of the first edition
+        require_same_images(recipe.name, manifest, digest(recipe.train_images()), MANIFEST)
+    return Denoiser(load_network(folder, recipe)).to(best_device())
 
 
 class Training:
@@ -321,8 +326,7 @@ class Training:
 
     def record_snapshot(self) -> None:
         """Log the PSNR on training and on test images, dB, at every noise level."""
-        self.require_finite_weights()
-        curves = measured(self.network, self.train_images, self.test_images, SNAPSHOT_IMAGES)
+        curves = self.measured(SNAPSHOT_IMAGES)
         self.network.train()
         if self.keep_snapshots and self.accelerator.is_main_process:
             write_snapshot(self.folder, self.update, self.network)
@@ -344,21 +348,25 @@ class Training:
             "optimizer": self.optimizer.state_dict(),
             "log": self.log,
         }
+        content = io.BytesIO()  # torch.save itself does not tell a full disk from other faults
+        torch.save(state, content)
         with atomic_write(self.folder / CHECKPOINT) as temporary:
-            torch.save(state, temporary)
+            temporary.write_bytes(content.getbuffer())
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
         require_same_images(self.recipe.name, checkpoint, self.digest, CHECKPOINT)
-        self.network.load_state_dict(checkpoint["network"])
-        self.optimizer.load_state_dict(checkpoint["optimizer"])
-        self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
-        self.log = checkpoint["log"]
+        try:
+            self.network.load_state_dict(checkpoint["network"])
+            self.optimizer.load_state_dict(checkpoint["optimizer"])
+            self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
+            self.log = list(checkpoint["log"])
+        except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
+            raise damaged(self.folder / CHECKPOINT, "is not whole") from error
 
     def finish(self) -> None:
         """Measure the trained network and write its record."""
-        self.require_finite_weights()
-        curves = measured(self.network, self.train_images, self.test_images, FINAL_IMAGES)
+        curves = self.measured(FINAL_IMAGES)
         if self.accelerator.is_main_process:
             losses = [line for line in self.log if "loss" in line]
             write_record(
@@ -376,9 +384,17 @@ class Training:
             )
         self.accelerator.wait_for_everyone()
 
+    def measured(self, n: int) -> dict[str, list[float]]:
+        """What :func:`measured` gives, or FloatingPointError if the network diverges."""
+        self.require_finite_weights()
+        try:
+            return measured(self.network, self.train_images, self.test_images, n)
+        except ValueError as error:  # finite weights may give infinite images
+            raise self.not_finite("f(y)") from error
+
     def require_finite_weights(self) -> None:
         """Raise FloatingPointError if a weight is not finite."""
-        if not all(torch.isfinite(p).all() for p in self.network.parameters()):
+        if not is_finite(self.network):
             raise self.not_finite("a weight")
 
     def not_finite(self, what: str) -> FloatingPointError:

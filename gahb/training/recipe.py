@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb import images
-from gahb.checks import check_choice, check_count, check_number
+from gahb.checks import check_choice, check_count, check_number, shown
 from gahb.networks import BFCNN, UNet
 from gahb.settings import EDITIONS
 
@@ -95,17 +96,23 @@ class Recipe:
     noise: str = "u^2"
     weight: str = "none"
     seed: int = 0
-    path: str | None = None
+    path: str | Path | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
             raise ValueError(
-                f"name: {self.name!r} is not the name of a folder; accepted: letters, digits, "
+                f"name: {shown(self.name)} is not the name of a folder; accepted: letters, digits, "
                 "'.', '_', '+' and '-', the first a letter or digit"
             )
         for field in fields(self):  # numbers of numpy have no JSON
             if isinstance(value := getattr(self, field.name), np.generic):
                 object.__setattr__(self, field.name, value.item())
+        if self.path is not None:
+            if not isinstance(given := self.path, str | Path):
+                raise TypeError(f"path: {shown(given)} is not the name of a folder or a .zip file")
+            object.__setattr__(self, "path", str(given))
+        check_choice("images", self.images, list(images.CLASSES))
+        check_choice("subset", self.subset, images.store.SUBSETS)
         check_choice("edition", self.edition, EDITIONS)
         check_choice("network", self.network, NETWORKS)
         check_choice("optimizer", self.optimizer, OPTIMIZERS)
@@ -151,13 +158,15 @@ class Recipe:
         return loaded[:most]
 
     def build(self) -> nn.Module:
-        """Return the untrained network, which the seed fixes; torch's own stream is left alone."""
-        state = torch.get_rng_state()
-        torch.default_generator.manual_seed(self.seed)
-        make = UNet if self.network == "unet" else BFCNN
-        network = make(self.depth, self.width)
-        torch.set_rng_state(state)
-        return network
+        """Return the untrained network, which the seed alone fixes, and leave torch as it was."""
+        make, dtype = UNet if self.network == "unet" else BFCNN, torch.get_default_dtype()
+        try:
+            torch.set_default_dtype(torch.float32)
+            with torch.random.fork_rng(devices=[]):
+                torch.default_generator.manual_seed(self.seed)
+                return make(self.depth, self.width)
+        finally:
+            torch.set_default_dtype(dtype)
 
     def loss(self, error: Tensor, sigma: Tensor) -> Tensor:
         """Weighted mean over a batch of its images' squared errors (n,) at noise levels (n,)."""

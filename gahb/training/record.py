@@ -5,18 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from gahb import settings
 from gahb.denoiser import Denoiser
-from gahb.settings import artifacts_folder, atomic_write, read_json, write_json
+from gahb.settings import atomic_write, damaged
 from gahb.training.recipe import Recipe
 
 __all__ = [
@@ -29,7 +34,9 @@ __all__ = [
     "folder_of",
     "forget",
     "history",
+    "is_finite",
     "load_network",
+    "locked",
     "read_checkpoint",
     "read_log",
     "read_manifest",
@@ -40,7 +47,7 @@ __all__ = [
 ]
 
 WEIGHTS, LOG, MANIFEST = "weights.safetensors", "log.jsonl", "manifest.json"
-CHECKPOINT, SNAPSHOTS = "checkpoint.pt", "snapshots"
+CHECKPOINT, SNAPSHOTS, LOCK = "checkpoint.pt", "snapshots", ".lock"
 
 
 def write_record(
@@ -53,7 +60,7 @@ def write_record(
     """
     write_weights(folder / WEIGHTS, network)
     with atomic_write(folder / LOG) as temporary:
-        temporary.write_text("".join(json.dumps(line) + "\n" for line in log))
+        temporary.write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
     manifest = {
         "recipe": recipe.as_dict(),
         "hash": recipe.hash,
@@ -62,19 +69,20 @@ def write_record(
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "numpy", "accelerate")},
     }
-    write_json(folder / MANIFEST, manifest)
+    settings.write_json(folder / MANIFEST, manifest)
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
 def folder_of(recipe: Recipe) -> Path:
     """Folder of the weights and the log that a recipe gives."""
-    return artifacts_folder() / recipe.edition / recipe.name
+    return settings.artifacts_folder() / recipe.edition / recipe.name
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
     """Write the weights of a network, on whatever device."""
+    weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
     with atomic_write(path) as temporary:
-        save_file({k: v.cpu().contiguous() for k, v in network.state_dict().items()}, temporary)
+        temporary.write_bytes(save(weights))  # save_file would make it readable by its owner alone
 
 
 def write_snapshot(folder: Path, update: int, network: nn.Module) -> None:
@@ -83,24 +91,35 @@ def write_snapshot(folder: Path, update: int, network: nn.Module) -> None:
 
 
 def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tuple[int, Denoiser]]:
-    """Number of the update and denoiser of each snapshot that a training has kept, in order.
-
-    Examples
-    --------
-    >>> from gahb.book import recipes
-    >>> list(snapshots(recipes.get("faces-unet-n10-s1", edition="laptop")))  # none were kept
-    []
-    """
+    """Number of the update and denoiser of each snapshot that a training has kept, in order."""
     folder = Path(folder) if folder is not None else folder_of(recipe)
     for path in sorted((folder / SNAPSHOTS).glob("*.safetensors")):
         yield int(path.stem), Denoiser(network_of(path, recipe))
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Let one training at a time write into a folder; another waits, and says so."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / LOCK)
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"gahb: {folder.name} is in training elsewhere: waiting", file=sys.stderr)
+        lock.acquire()
+    try:
+        settings.remove_leftovers(folder, age=0)  # of those that held the lock before
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)  # who waits for it sees that, and locks the next
+        lock.release()
 
 
 def forget(folder: Path) -> None:
     """Remove the checkpoint and the snapshots of a training, so that it starts anew."""
     if not folder.is_dir():
         return
-    written = {WEIGHTS, LOG, MANIFEST, CHECKPOINT, SNAPSHOTS}
+    written = {WEIGHTS, LOG, MANIFEST, CHECKPOINT, SNAPSHOTS, LOCK}
     if others := sorted(p.name for p in folder.iterdir() if p.name not in written):
         raise ValueError(
             f"folder: {folder} holds {others[0]}; to train again, accepted: a folder that holds "
@@ -125,9 +144,14 @@ def require_same_images(name: str, record: dict[str, Any], images: str, file: st
         )
 
 
-def read_log(folder: Path) -> list[dict[str, Any]]:
-    """The log of a training, line by line."""
-    return [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+def read_log(folder: Path, expected: str | None = None) -> list[dict[str, Any]]:
+    """The log of a training, line by line; of the ``expected`` SHA-256, if that is given."""
+    if expected not in (None, sha256(folder / LOG)):
+        raise damaged(folder / LOG, f"does not have the checksum of {MANIFEST}")
+    try:
+        return [json.loads(line) for line in (folder / LOG).read_bytes().splitlines()]
+    except ValueError as error:
+        raise damaged(folder / LOG, f"is not JSON ({error})") from error
 
 
 @dataclass(frozen=True)
@@ -160,51 +184,58 @@ def history(folder: Path | str, input_psnr: float = 20.0) -> History:
     )
 
 
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Manifest of a finished training, or None where there is none."""
-    content = read_json(folder / MANIFEST)
-    if content is None:
-        return None
-    if not isinstance(content, dict) or not {"recipe", "hash", "sha256"} <= content.keys():
-        raise ValueError(f"{folder.name}: {MANIFEST} lacks recipe, hash or sha256")
+def read_manifest(folder: Path, shipped: str | None = None) -> dict[str, Any] | None:
+    """Manifest of a finished training, or None where there is none, see :func:`read_json`."""
+    content: dict[str, Any] | None = settings.read_json(folder / MANIFEST, shipped)
+    parts = {"recipe": dict, "hash": str, "sha256": dict, "measured": dict, "wall_seconds": float}
+    for part, kind in parts.items() if content is not None else ():
+        if not isinstance(content, dict) or not isinstance(content.get(part), kind):
+            raise damaged(folder / MANIFEST, f"has no {part}")
     return content
 
 
 def load_network(folder: Path, recipe: Recipe) -> nn.Module:
-    """The trained network of a folder, in evaluation mode on the CPU.
-
-    Raises
-    ------
-    ValueError
-        If the weights' checksum is not the manifest's.
-    FileNotFoundError
-        If the folder holds no finished training.
-    """
+    """The trained network of a folder, in evaluation mode on the CPU."""
     manifest = read_manifest(folder)
-    if manifest is None or not (folder / WEIGHTS).is_file():
+    if manifest is None:
         raise FileNotFoundError(f"{recipe.name}: no finished training in its folder")
-    if sha256(folder / WEIGHTS) != manifest["sha256"][WEIGHTS]:
-        raise ValueError(f"{recipe.name}: {WEIGHTS} does not have the checksum of {MANIFEST}")
+    if sha256(folder / WEIGHTS) != manifest["sha256"].get(WEIGHTS):
+        raise damaged(folder / WEIGHTS, f"does not have the checksum of {MANIFEST}")
     return network_of(folder / WEIGHTS, recipe)
 
 
+@torch.inference_mode(False)  # its caller's: the weights are to be differentiated elsewhere
 def network_of(path: Path, recipe: Recipe) -> nn.Module:
     """The network of a file of weights, in evaluation mode on the CPU."""
     network = recipe.build()
-    network.load_state_dict(load_file(path))
+    try:
+        network.load_state_dict(load_file(path))
+    except (SafetensorError, RuntimeError) as error:
+        raise damaged(path, f"holds no {recipe.network} of this recipe") from error
+    if not is_finite(network):
+        raise damaged(path, "holds NaN or infinity")
     # The annotations of Module.to forget that it takes a memory format alone.
     return network.eval().to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+
+
+def is_finite(network: nn.Module) -> bool:
+    """Whether all weights and running deviations of a network are finite."""
+    return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
 
 
 def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     """Checkpoint of an interrupted training of this very recipe, or None where there is none."""
     path = folder / CHECKPOINT
-    if not path.is_file():
+    if not path.exists():
         return None
-    content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    if content["hash"] != recipe.hash:
+    try:
+        content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+        known = content["hash"], int(content.get("update", 0))
+    except Exception as error:  # zip, pickle and torch each have their own kinds
+        raise damaged(path, "cannot be read") from error
+    if known[0] != recipe.hash:
         raise ValueError(
-            f"{recipe.name}: {CHECKPOINT} is of another recipe (hash {content['hash']}, "
+            f"{recipe.name}: {CHECKPOINT} is of another recipe (hash {known[0]}, "
             f"not {recipe.hash}); give again=True, or --again, to forget it"
         )
     return content
@@ -212,5 +243,7 @@ def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
 
 def sha256(path: Path) -> str:
     """Hexadecimal SHA-256 of a file."""
+    if not path.is_file():
+        raise damaged(path, "is missing")
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
