@@ -10,7 +10,8 @@ const inner = (a, b) => {
   return sum;
 };
 
-// All that is found is kept, and each new vector is made orthogonal to it.
+// All that is found is kept, and each new vector is made orthogonal to it. Between looks it yields
+// nothing, so that whoever asked can do something else or leave.
 function* leadingPairs(net, k, draw) {
   const d = net.side ** 2, basis = [], products = [], within = [];
   const take = (v) => {
@@ -32,7 +33,10 @@ function* leadingPairs(net, k, draw) {
   for (const most = Math.min(MOST_PRODUCTS, d - BLOCK); ; ) {
     for (const product of products.slice(-BLOCK)) take(product.slice());
     const last = basis.length >= most;
-    if (!last && (basis.length < 2 * k || basis.length % BETWEEN)) continue;
+    if (!last && (basis.length < 2 * k || basis.length % BETWEEN)) {
+      yield null;
+      continue;
+    }
     const pairs = ritzPairs(basis, products, within, k);
     yield pairs;
     if (last || Math.max(...pairs.residuals) <= TOLERANCE) return;

@@ -58,7 +58,8 @@
     const [network] = await Promise.all([data(name, file), started()]);
     await ask("load", { name, network });
   });
-  const trained = once(async (subset) => images(await data(`trained-${subset}`, live.trained[subset])));
+  const trained = once(async (subset) =>
+    images(await data(`trained-${subset}`, live.trained[subset])));
   const noise = once(async (seed) => { await started(); return ask("noise", { seed, d }); });
 
   // What figures are made of.
@@ -71,7 +72,8 @@
     made.append(...children);
     return made;
   };
-  const button = (text, onclick) => element("button", { type: "button", textContent: text, onclick });
+  const button = (text, onclick) =>
+    element("button", { type: "button", textContent: text, onclick });
   const row = (...children) => element("div", { className: "gahb-controls" }, ...children);
 
   // A slider over a list of values, which are shown and spoken as text.
@@ -83,8 +85,9 @@
       output.textContent = text(values[i]);
       input.setAttribute("aria-valuetext", output.textContent);
     };
+    const name = element("span", { textContent: label });
     const made = {
-      box: element("label", { className: "gahb-slider" }, element("span", { textContent: label }), input, output),
+      box: element("label", { className: "gahb-slider" }, name, input, output),
       input, show,
       get value() { return values[input.value]; },
     };
@@ -95,7 +98,8 @@
 
   // An image with a caption.
   function view(title, className = "") {
-    const canvas = element("canvas", { width: side, height: side, role: "img", "aria-label": title });
+    const canvas = element("canvas", { width: side, height: side, role: "img" });
+    canvas.setAttribute("aria-label", title);
     const caption = element("figcaption", { textContent: title });
     const box = element("figure", { className: `gahb-view ${className}` }, canvas, caption);
     return {
@@ -138,7 +142,10 @@
   }
 
   const similarity = (a, b) => { // cosine of the angle between two images, their means removed
-    const centered = (x) => { const m = x.reduce((s, v) => s + v) / d; return x.map((v) => v - m); };
+    const centered = (x) => {
+      const mean = x.reduce((s, v) => s + v) / d;
+      return x.map((v) => v - mean);
+    };
     const inner = (u, v) => u.reduce((s, value, i) => s + value * v[i], 0);
     const u = centered(a), v = centered(b);
     return inner(u, v) / Math.sqrt(inner(u, u) * inner(v, v));
@@ -161,9 +168,9 @@
       }
     };
     const stroke = (to) => {
-      const from = last ?? to, steps = Math.ceil(2 * Math.hypot(to[0] - from[0], to[1] - from[1])) || 1;
-      for (let i = 1; i <= steps; i++)
-        dot(...from.map((a, j) => a + ((to[j] - a) * i) / steps));
+      const from = last ?? to, length = Math.hypot(to[0] - from[0], to[1] - from[1]);
+      const steps = Math.ceil(2 * length) || 1;
+      for (let i = 1; i <= steps; i++) dot(...from.map((a, j) => a + ((to[j] - a) * i) / steps));
       last = to;
       redraw();
     };
@@ -181,7 +188,8 @@
     const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
     canvas.onkeydown = (event) => {
       if (event.key === " ") { last = null; stroke(at); }
-      else if (moves[event.key]) at = at.map((a, j) => Math.min(side - 0.5, Math.max(0.5, a + moves[event.key][j])));
+      else if (moves[event.key])
+        at = at.map((a, j) => Math.min(side - 0.5, Math.max(0.5, a + moves[event.key][j])));
       else return;
       event.preventDefault();
       place();
@@ -189,12 +197,16 @@
     place();
     const read = async (file) => {
       if (!file?.type.startsWith("image/")) return;
-      const picture = await createImageBitmap(file), most = Math.min(picture.width, picture.height);
-      const small = element("canvas", { width: side, height: side }).getContext("2d", { willReadFrequently: true });
+      const picture = await createImageBitmap(file), { width, height } = picture;
+      const most = Math.min(width, height), corner = [(width - most) / 2, (height - most) / 2];
+      const small = element("canvas", { width: side, height: side }).getContext("2d");
       small.imageSmoothingQuality = "high";
-      small.drawImage(picture, (picture.width - most) / 2, (picture.height - most) / 2, most, most, 0, 0, side, side);
+      small.drawImage(picture, ...corner, most, most, 0, 0, side, side);
       const { data: p } = small.getImageData(0, 0, side, side);
-      x.forEach((_, i) => { x[i] = (0.299 * p[4 * i] + 0.587 * p[4 * i + 1] + 0.114 * p[4 * i + 2]) / 255; });
+      for (let i = 0; i < d; i++) {
+        const [red, green, blue] = p.subarray(4 * i);
+        x[i] = (0.299 * red + 0.587 * green + 0.114 * blue) / 255;
+      }
       redraw();
     };
     box.ondragover = (event) => event.preventDefault();
@@ -227,27 +239,30 @@
     let seed = 0, states = [];
     const both = having(...subsets);
     const n = slider("trained on", both, both.at(-1), faces, () => guarded(change)());
-    const steps = slider("from noise to face", [...Array(101).keys()], 100, (i) => `${i}%`, () => guarded(scrub)());
+    const percent = [...Array(101).keys()];
+    const scrubbed = () => guarded(scrub)();
+    const steps = slider("from noise to face", percent, 100, (i) => `${i}%`, scrubbed);
     const again = button("New noise", () => { seed++; guarded(run)(); });
+    const pair = [closest[0], drawn[0], drawn[1], closest[1]].map(({ box }) => box);
     const { say, guarded } = figure(
       place,
       row(n.box, again),
-      element("div", { className: "gahb-pair" }, closest[0].box, drawn[0].box, drawn[1].box, closest[1].box),
+      element("div", { className: "gahb-pair" }, ...pair),
       row(steps.box, alike)
     );
     const chosen = () => subsets.map((subset) => find(n.value, subset));
     const showClosest = (estimates) => estimates.forEach(async (estimate, i) => {
-      const size = n.value;
+      const size = n.value, title = `closest face that ${names[i]} has seen`;
       if (size > live.most) {
         closest[i].wait();
-        return closest[i].say(`closest face that ${names[i]} has seen: shown up to ${live.most} faces`);
+        return closest[i].say(`${title}: shown up to ${live.most} faces`);
       }
       const known = (await trained(subsets[i])).slice(0, size);
       if (size !== n.value) return;
       const near = known.map((x) => similarity(x, estimate));
       const best = near.indexOf(Math.max(...near));
       closest[i].show(known[best]);
-      closest[i].say(`closest face that ${names[i]} has seen: similarity ${near[best].toFixed(2)}`);
+      closest[i].say(`${title}: similarity ${near[best].toFixed(2)}`);
     });
     const show = (shown, estimates) => {
       shown.forEach((x, i) => drawn[i].show(x));
@@ -266,7 +281,8 @@
       await Promise.all(nets.map(({ name }) => loaded(name)));
       states = [];
       say("Both networks take the noise out, a little at a time …");
-      const question = { names: nets.map(({ name }) => name), seed, figure: place.id, pace: calm.matches ? 0 : live.pace };
+      const pace = calm.matches ? 0 : live.pace;
+      const question = { names: nets.map(({ name }) => name), seed, figure: place.id, pace };
       const end = await ask("sample", question, (now) => {
         states.push(now);
         if (calm.matches) return;
@@ -296,9 +312,13 @@
     change();
   }
 
+  const QUIET = 300; // ms without a change, after which a basis is looked for
   const levels = [0, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1];
   const level = (chosen, changed) => slider("noise", levels, chosen, (s) => s.toFixed(2), changed);
-  const noisy = async (x, sigma, seed) => { const z = await noise(seed); return x.map((v, i) => v + sigma * z[i]); };
+  const noisy = async (x, sigma, seed) => {
+    const z = await noise(seed);
+    return x.map((v, i) => v + sigma * z[i]);
+  };
   const psnr = (x, y) => -10 * Math.log10(x.reduce((s, v, i) => s + (v - y[i]) ** 2, 0) / d);
 
   function denoising(place) {
@@ -325,8 +345,8 @@
         if (!ready.has(name)) return views[i].wait();
         const estimate = await ask("denoise", { name, y });
         views[i].show(estimate);
-        const gain = "numbers" in place.dataset ? `\n${psnr(paper.x, estimate).toFixed(1)} dB` : "";
-        views[i].say(`seen ${faces(n)}${gain}`);
+        const decibels = `\n${psnr(paper.x, estimate).toFixed(1)} dB`;
+        views[i].say(`seen ${faces(n)}${"numbers" in place.dataset ? decibels : ""}`);
       }));
       place.dispatchEvent(new CustomEvent("finished", { detail: y }));
     });
@@ -369,24 +389,31 @@
       parts[k].show(vectors[k].map((v) => sign * v), -most, most);
       sayFactor(parts[k], k, value);
     });
-    const compute = async () => {
-      const { name } = find(n.value, "S1");
+    const refresh = latest(async () => {
       const y = await noisy(paper.x, sigma.value, 0);
       dirty.show(y);
-      clean.show(await ask("denoise", { name, y }));
+      clean.show(await ask("denoise", { name: find(n.value, "S1").name, y }));
       parts.forEach((part) => part.wait());
+    });
+    const compute = async () => {
+      const y = await noisy(paper.x, sigma.value, 0), { name } = find(n.value, "S1");
       const began = performance.now();
       say("Looking for the basis of your picture …");
       const end = await ask("basis", { name, y, k: parts.length, figure: place.id }, showPairs);
       if (!end) return;
-      say(`The ${parts.length} leading basis vectors, after ${end.products} products with the Jacobian: ${((performance.now() - began) / 1000).toFixed(1)} s.`);
+      const seconds = ((performance.now() - began) / 1000).toFixed(1);
+      say(`The ${parts.length} leading basis vectors, found in ${seconds} s.`);
       place.dispatchEvent(new CustomEvent("finished", { detail: { y, ...end } }));
     };
+    let timer;
     const touch = async () => {
       const net = find(n.value, "S1");
+      clearTimeout(timer);
       say(`Loading the network (${megabytes([net])} MB) …`);
       await loaded(net.name);
-      await compute();
+      await refresh();
+      clearTimeout(timer);
+      timer = setTimeout(guarded(compute), QUIET);
     };
     const begin = async () => dirty.show(await noisy(paper.x, sigma.value, 0));
     guarded(begin)();
@@ -396,14 +423,15 @@
 
   const kinds = { sample: sampling, denoise: denoising, basis };
   const able = () => typeof WebAssembly === "object" && WebAssembly.validate(bytes(live.kernel));
-  const seen = new IntersectionObserver((entries) => entries.forEach(({ isIntersecting, target }) => {
+  const begin = ({ isIntersecting, target }) => {
     if (!isIntersecting) return;
     seen.unobserve(target);
     const fallback = [...target.childNodes];
     target.replaceChildren();
     try { kinds[target.dataset.live](target); }
     catch (error) { target.replaceChildren(...fallback); throw error; }
-  }), { rootMargin: "300px" });
+  };
+  const seen = new IntersectionObserver((all) => all.forEach(begin), { rootMargin: "300px" });
   if (able())
     document.querySelectorAll("div.gahb-live").forEach((place, i) => {
       place.id ||= `gahb-live-${i + 1}`;

@@ -1,4 +1,5 @@
-// The noise of gahb.sample, number for number: numpy's RandomState(Philox(SeedSequence([seed, 0]))).
+// The noise of gahb.sample, number for number:
+// numpy's RandomState(Philox(SeedSequence([seed, 0]))).
 
 // SeedSequence(entropy).generate_state(2, uint64), for at most four numbers below 2^32.
 function seedKey(...entropy) {

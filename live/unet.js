@@ -30,9 +30,10 @@ class UNet {
     for (const [at, values] of this.packed) this.values.set(values, at);
     Object.values(layers).forEach((list, i) => integers.set(list.flat(), starts[i]));
     const { pass } = new WebAssembly.Instance(module, { env: { memory: this.memory } }).exports;
-    this.pass = Object.fromEntries(
-      Object.entries(layers).map(([name, list], i) => [name, () => pass(4 * starts[i], list.length)])
-    );
+    this.pass = {};
+    Object.entries(layers).forEach(([name, list], i) => {
+      this.pass[name] = () => pass(4 * starts[i], list.length);
+    });
     delete this.packed;
   }
 
@@ -103,7 +104,7 @@ class UNet {
     return next;
   }
 
-  // [outputs / 8][taps][inputs][8], where to a number of outputs that is no multiple zeros are added.
+  // [outputs / 8][taps][inputs][8], filled up with zeros where outputs are no multiple of 8.
   pack(outputs, taps, inputs, get) {
     const values = new Float32Array(octets(outputs) * taps * inputs);
     for (let o = 0; o < outputs; o++)
@@ -120,7 +121,8 @@ class UNet {
     const layer = (...given) => this.layer(base, y.rectified ? gating : KEEP_ALL, ...given);
     if (kind === "convolution") return [layer(CONVOLVE, 3, x.side, around(x), near(y), w, x, y)];
     if (kind === "mean") return [layer(MEAN, 2, y.side, coarse(x), near(y), 0, x, y)];
-    return corners.map(([i, j], e) => layer(CONVOLVE, 1, x.side, near(x), coarse(y, i, j), w[e], x, y));
+    const part = ([i, j], e) => layer(CONVOLVE, 1, x.side, near(x), coarse(y, i, j), w[e], x, y);
+    return corners.map(part);
   }
 
   // Layers that take the gradient at y of a step back to x.
@@ -155,9 +157,17 @@ class UNet {
   }
 
   // f(y), and the products J v and J^T v at the y denoised last.
-  denoise(y) { return this.rest(y, this.denoised, this.input, this.pass.denoise, this.output); }
-  times(v) { return this.rest(v, this.tangent, this.input, this.pass.times, this.output); }
-  transposed(v) { return this.rest(v, this.tangent, this.output, this.pass.transposed, this.input); }
+  denoise(y) {
+    return this.rest(y, this.denoised, this.input, this.pass.denoise, this.output);
+  }
+
+  times(v) {
+    return this.rest(v, this.tangent, this.input, this.pass.times, this.output);
+  }
+
+  transposed(v) {
+    return this.rest(v, this.tangent, this.output, this.pass.transposed, this.input);
+  }
 }
 
 // Where the pixels of an image are: all, with those around each, or each other one.

@@ -16,7 +16,7 @@ function singles({ buffer }) {
   return numbers;
 }
 
-// A generator gives states as it goes, and is left when a later question of its figure has come.
+// A generator gives states, or null, as it goes, and is left when its figure has asked again.
 const tasks = {
   start: ({ code }) => { kernel = new WebAssembly.Module(bytes(code)); },
   load({ name, network }) {
@@ -40,7 +40,10 @@ const tasks = {
   *basis({ name, y, k }) {
     const net = networks.get(name);
     net.denoise(y);
-    yield* leadingPairs(net, k, normalNumbers(0));
+    for (const pairs of leadingPairs(net, k, normalNumbers(0))) {
+      yield pairs;
+      net.denoise(y); // J is that of the image denoised last, and others may have asked meanwhile
+    }
   },
 };
 
@@ -60,8 +63,7 @@ self.onmessage = async ({ data: { id, task, figure, pace = 0, ...question } }) =
       for (const states = value; ; ) {
         const state = states.next();
         if (state.done) break;
-        value = state.value;
-        self.postMessage({ id, value });
+        if (state.value) self.postMessage({ id, value: (value = state.value) });
         await pause(pace);
         if (newest.get(figure) !== id) return self.postMessage({ id, superseded: true });
       }
