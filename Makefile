@@ -75,6 +75,10 @@ serve: book ## render the book and show it at http://localhost:8000
 picture: $(READY) ## draw the picture of README.md from the shipped trainings
 	$(BIN)/python tools/picture.py
 
+.PHONY: kernel
+kernel: $(READY) ## compile live/net.c, which networks in a page run on, to WebAssembly
+	$(BIN)/python live/build.py
+
 .PHONY: registry
 registry: $(READY) ## write down the checksums of what is shipped, by which a wheel fetches it
 	$(BIN)/python tools/registry.py

@@ -3,7 +3,6 @@
 import base64
 import json
 import re
-import shutil
 import subprocess
 from html import unescape
 from html.parser import HTMLParser
@@ -20,6 +19,7 @@ import numpy as np
 import pydata_sphinx_theme
 import pytest
 import yaml
+from browser import CHROMIUM
 from chapters import ROOT
 from ipywidgets.embed import dependency_state, embed_data
 from matplotlib.axes import Axes
@@ -31,7 +31,6 @@ from gahb.book import widgets
 STATIC = ROOT / "book" / "_static"
 THEME = Path(pydata_sphinx_theme.__file__).parent
 CONFIG = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["sphinx"]["config"]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "chrome"))), None)
 COLORS = ["tab:red", "tab:green", "tab:blue"]
 LABELS = ["σ = 1", "σ = 0.5", 'σ < "0.1"']
 
