@@ -13,6 +13,7 @@ import torch
 
 from gahb import settings
 from gahb.book import artifacts, costs, jobs, recipes, scorecard
+from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.similarity import median
@@ -117,6 +118,9 @@ def add_measurements(command: Add) -> None:
     varying = command(run_variance, "measure how alike two networks draw (Figure 2)")
     varying.add_argument("family", metavar="FAMILY", help="such as 'faces-unet'")
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
+    overlapping = command(run_harmonics, "measure how harmonic and how adaptive bases are")
+    overlapping.add_argument("names", nargs="+", metavar="NAME", help="such as 'calpha4-unet-...'")
+    overlapping.add_argument("--untrained", action="store_true", help="with the initial weights")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     scoring = command(run_scorecard, "judge the paper's claims by what was measured")
@@ -201,6 +205,14 @@ def run_variance(options: Options) -> None:
         found = measure_variance(options.family, n)
         between, to_train = median(found.between), median(found.to_train.flatten())
         print(f"N = {n}: between networks {between}, to the training set {to_train}", flush=True)
+
+
+def run_harmonics(options: Options) -> None:
+    """Measure and store, and print one line for each network."""
+    for name in options.names:
+        found = measure_overlaps(name, options.untrained)
+        means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
+        print(f"{name}: {means}", flush=True)
 
 
 def run_verify(options: Options) -> int:

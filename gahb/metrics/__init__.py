@@ -1,5 +1,6 @@
 """How well a denoiser does: PSNR curves, their slopes, and gaps to the test set and the optimum."""
 
+from gahb.metrics.agreement import agreement, best_predictors, r_squared
 from gahb.metrics.curves import (
     Curve,
     Estimate,
@@ -16,11 +17,14 @@ __all__ = [
     "Curve",
     "Divergence",
     "Estimate",
+    "agreement",
+    "best_predictors",
     "error_dimensions",
     "kl_gap",
     "noisy",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",
+    "r_squared",
     "sigma_from_psnr",
 ]
