@@ -192,6 +192,7 @@ def test_overlaps_tell_adaptive_from_harmonic_from_neither(kind):
     if kind == "own":
         assert found["own grid"] == pytest.approx(1, abs=1e-6)
         assert found["other grid"] < 0.75 and found["components"] < 0.2
+        assert found["shuffled grid"] < 0.3
     elif kind == "cosines":
         assert found["cosines"] == pytest.approx(1, abs=1e-6)
         assert abs(found["own grid"] - found["other grid"]) < 0.05

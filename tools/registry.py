@@ -14,7 +14,8 @@ REGISTRY = ROOT / "gahb" / "book" / "registry.txt"
 
 def registry() -> str:
     """Return one line per file of the laptop edition: its path in artifacts/, and its SHA-256."""
-    sums = {path: sha256(path) for path in (ARTIFACTS / "laptop" / "variance").glob("*.json")}
+    folders = [ARTIFACTS / "laptop" / name for name in ("variance", "harmonics")]
+    sums = {path: sha256(path) for folder in folders for path in folder.glob("*.json")}
     for path in (ARTIFACTS / "laptop").glob(f"*/{MANIFEST}"):
         sums |= {path.parent / name: of for name, of in read_json(path)["sha256"].items()}
         sums[path] = sha256(path)

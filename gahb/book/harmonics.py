@@ -73,9 +73,8 @@ def measure_overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
     k = round(FEATURES * x[0].numel())
     known = recipe.train_images(TRAINING_IMAGES)
     vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
-    found = harmonic_overlaps(
-        f, y, estimates, k, components=vectors.reshape(-1, *x.shape[1:]), tolerance=0.1
-    )
+    components = vectors.reshape(-1, *x.shape[1:])
+    found = harmonic_overlaps(f, y, estimates, k, components=components)
     rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
     kept = {"weights": _weights(recipe), "sigma": SIGMA, "k": k, "overlaps": rounded}
     write_json(_file(name, untrained), kept)
