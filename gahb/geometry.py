@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, csgraph, csr_array
 from scipy.sparse.linalg import eigsh
@@ -41,6 +42,7 @@ __all__ = [
 
 Laplacian = Callable[[Tensor], csr_array]
 
+WHOLE = 1024  # pixels up to which all of a Laplacian is decomposed, whatever its spectrum
 SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
 
 
@@ -169,6 +171,8 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
     check_count("k", k, maximum=pixels - 1)
     if size[0] * size[1] != pixels:
         raise ValueError(f"size: {size} has not the {pixels} pixels of the Laplacian")
+    if pixels <= WHOLE:
+        return _harmonics(laplacian, k).view(k, 1, *size)
     # A fixed start: the search draws one of its own otherwise.
     start = np.random.default_rng(0).standard_normal(pixels)
     _, vectors = eigsh(laplacian.tocsc(), k, sigma=-SHIFT, which="LM", v0=start)
@@ -357,12 +361,14 @@ def harmonic_overlaps(
         )
     size = (int(y.shape[-2]), int(y.shape[-1]))
     laplacians = laplacians or {"grid": grid_laplacian, "patches": patch_laplacian}
-    graphs = {"own": images, "other": images.roll(-1, 0), "shuffled": shuffle(images)}
     harmonics = {
         f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
+        for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
         for name, laplacian in laplacians.items()
-        for whose, made_from in graphs.items()
     }
+    for name in laplacians:
+        own = harmonics[f"own {name}"]
+        harmonics[f"other {name}"] = own[1:] + own[:1]
     fixed = {"cosines": smoothest(grid_laplacian(images[:1], contrast=None), k, size)}
     if components is not None:
         fixed["components"] = components
@@ -424,18 +430,24 @@ class GraphHarmonics(BaseDenoiser):
 
     def basis(self, y: Tensor, sigma: float) -> Tensor:
         """Return all harmonics of the graph of one noisy image, smoothest first, (d, 1, H, W)."""
-        vectors = _harmonics(grid_laplacian(y, contrast=None), y)
+        noisy, d = in_double(y), y[0].numel()
+
+        def harmonics(laplacian: csr_array) -> Tensor:
+            return _harmonics(laplacian, d).view(d, *y.shape[1:]).to(noisy.device)
+
+        vectors = harmonics(grid_laplacian(noisy, contrast=None))
         for _ in range(self.rounds):
-            vectors = _harmonics(self.laplacian(self._thresholded(in_double(y), vectors, sigma)), y)
+            vectors = harmonics(self.laplacian(self._thresholded(noisy, vectors, sigma)))
         return vectors
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
         coefficients = vectors.flatten(1) @ y.flatten()
         kept = coefficients * (coefficients.abs() > self.constant * sigma)
-        return (kept @ vectors.flatten(1)).view(y.shape)
+        estimate: Tensor = (kept @ vectors.flatten(1)).view(y.shape)
+        return estimate
 
 
-def _harmonics(laplacian: csr_array, y: Tensor) -> Tensor:
-    """Return all eigenvectors of the Laplacian of one image, smoothest first, (d, 1, H, W)."""
-    vectors = torch.linalg.eigh(torch.from_numpy(laplacian.toarray())).eigenvectors
-    return vectors.T.reshape(-1, 1, *y.shape[-2:]).to(in_double(y).device)
+def _harmonics(laplacian: csr_array, k: int) -> Tensor:
+    """Return the k smoothest eigenvectors of a whole Laplacian, (k, d)."""
+    vectors = eigh(laplacian.toarray(), subset_by_index=[0, k - 1])[1]
+    return torch.from_numpy(vectors.T.copy())
