@@ -16,6 +16,7 @@ import torch
 from gahb import settings
 from gahb.book import artifacts, costs, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
+from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.similarity import median
@@ -125,6 +126,9 @@ def add_measurements(command: Add) -> None:
     varying.add_argument("counts", nargs="+", type=int, metavar="N", help="training images")
     following = command(run_dynamics, "measure trainings along their kept snapshots")
     following.add_argument("names", nargs="+", metavar="NAME")
+    overlapping = command(run_harmonics, "measure how harmonic and how adaptive bases are")
+    overlapping.add_argument("names", nargs="+", metavar="NAME", help="such as 'calpha4-unet-...'")
+    overlapping.add_argument("--untrained", action="store_true", help="with the initial weights")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     scoring = command(run_scorecard, "judge the paper's claims by what was measured")
@@ -219,6 +223,14 @@ def run_dynamics(options: Options) -> None:
         found = measure_dynamics(name)
         times = f"generalizes at {found.tau_gen()}, 10% copies at {found.tau_mem()}"
         print(f"{name}: {len(found.updates)} snapshots, {times}", flush=True)
+
+
+def run_harmonics(options: Options) -> None:
+    """Measure and store, and print one line for each network."""
+    for name in options.names:
+        found = measure_overlaps(name, options.untrained)
+        means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
+        print(f"{name}: {means}", flush=True)
 
 
 def run_verify(options: Options) -> int:

@@ -11,19 +11,38 @@ oscillate slowly within regions and along contours, and jump across them. They a
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.linalg import eigh
+from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, csgraph, csr_array
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from gahb.basis import adaptive_basis
 from gahb.checks import check_count, check_images, check_number
+from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
+from gahb.images.shuffled import shuffle
 from gahb.vectors import check_batch, check_orthonormal
 
-__all__ = ["basis_overlap", "grid_laplacian", "patch_laplacian", "smoothest", "spread"]
+__all__ = [
+    "GraphHarmonics",
+    "basis_overlap",
+    "contour_frequencies",
+    "grid_laplacian",
+    "harmonic_overlaps",
+    "patch_laplacian",
+    "smoothest",
+    "spread",
+]
 
+Laplacian = Callable[[Tensor], csr_array]
+
+WHOLE = 1024  # pixels up to which all of a Laplacian is decomposed, whatever its spectrum
 SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
 
 
@@ -152,6 +171,8 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
     check_count("k", k, maximum=pixels - 1)
     if size[0] * size[1] != pixels:
         raise ValueError(f"size: {size} has not the {pixels} pixels of the Laplacian")
+    if pixels <= WHOLE:
+        return _harmonics(laplacian, k).view(k, 1, *size)
     # A fixed start: the search draws one of its own otherwise.
     start = np.random.default_rng(0).standard_normal(pixels)
     _, vectors = eigsh(laplacian.tocsc(), k, sigma=-SHIFT, which="LM", v0=start)
@@ -211,3 +232,222 @@ def spread(vectors: Tensor) -> Tensor:
     """
     check_images("vectors", vectors)
     return 1 / in_double(vectors.flatten(1)).pow(4).sum(1)
+
+
+def contour_frequencies(
+    vectors: Tensor, image: Tensor, scale: float = 1.0
+) -> tuple[Tensor, Tensor]:
+    r"""Return how fast vectors oscillate along and across the contours of an image.
+
+    The direction of the contour at a place is that in which the image changes least, by its
+    structure tensor :math:`T = G * (\nabla x \nabla x^T)`. For the unit vector t along it, and the
+    weight w, the difference of the eigenvalues of T,
+
+    .. math:: \omega^2 = \frac{\sum w \, (t \cdot \nabla v)^2}{\sum w \, v^2}
+
+    is the squared frequency of v along the contour, and the same for the normal that across it.
+    Where v has its steepest places on the contours, as the image itself has, both are too high;
+    their ratio is not.
+
+    Parameters
+    ----------
+    vectors : Tensor
+        As of a basis, (k, C, H, W).
+    image : Tensor
+        The image whose contours count, clean or denoised, (1, C, H, W).
+    scale : float
+        Standard deviation of the Gaussian G, in pixels.
+
+    Returns
+    -------
+    tuple of Tensor
+        Frequencies along and across, (k,) each, in float64: in radians a pixel where they are low,
+        and 2 at most along each side.
+
+    Examples
+    --------
+    >>> x = torch.arange(64)
+    >>> stripes, wave = ((omega * x).cos().expand(1, 1, 64, 64) for omega in (0.7, 0.4))
+    >>> along, across = contour_frequencies(wave, stripes)
+    >>> print(f"{float(along):.1f} {float(across):.1f}")
+    0.0 0.4
+    """
+    check_images("image", image)
+    check_batch("vectors", vectors, like=image)
+    check_number("scale", scale, low=1e-3)
+    (down, right), _ = _gradients(image)
+    products = torch.stack([down * down, right * right, down * right]).sum((1, 2)).numpy()
+    smooth = [torch.from_numpy(gaussian_filter(part, scale)) for part in products]
+    difference, mixed = smooth[0] - smooth[1], 2 * smooth[2]
+    weight = torch.hypot(difference, mixed)
+    if not weight.any():
+        raise ValueError("image: has no contour; accepted: an image that changes more in one way")
+    angle = torch.atan2(mixed, difference) / 2  # of the normal, from straight down
+    (down, right), energy = _gradients(vectors)
+    total = (weight * energy).sum((1, 2, 3))
+    along = (weight * (right * angle.cos() - down * angle.sin()).square()).sum((1, 2, 3))
+    across = (weight * (down * angle.cos() + right * angle.sin()).square()).sum((1, 2, 3))
+    return (along / total).sqrt(), (across / total).sqrt()
+
+
+def _gradients(images: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """Return slopes (down, right) between pixels, (n, C, H - 1, W - 1), and mean squares there."""
+    x = in_double(images.detach()).cpu()
+
+    down = F.avg_pool2d(x.diff(dim=-2), (1, 2), stride=1)
+    right = F.avg_pool2d(x.diff(dim=-1), (2, 1), stride=1)
+    return (down, right), F.avg_pool2d(x.square(), 2, stride=1)
+
+
+def harmonic_overlaps(
+    f: Callable[..., Tensor],
+    y: Tensor,
+    images: Tensor,
+    k: int,
+    *,
+    sigma: float | None = None,
+    laplacians: Mapping[str, Laplacian] | None = None,
+    components: Tensor | None = None,
+    tolerance: float | None = None,
+) -> dict[str, Tensor]:
+    """Return how much of a denoiser's leading k-space lies in harmonics, own ones and others.
+
+    A basis is *harmonic* as far as it overlaps with the smoothest vectors of some Laplacian, and
+    *adaptive* as far as it does so more with that of its own image than with that of another one.
+
+    Parameters
+    ----------
+    f : callable
+        Denoiser, called as f(y, sigma), or f(y) where it is blind.
+    y : Tensor
+        Noisy images, (n, C, H, W), at least two.
+    images : Tensor
+        What their graphs are made from, such as f(y), (n, C, H, W).
+    k : int
+        Number of leading vectors, of the denoiser and of each reference.
+    sigma : float, optional
+        Noise level, for denoisers that are not blind.
+    laplacians : mapping of str to callable, optional
+        Make the Laplacian of one image; by default ``grid``, :func:`grid_laplacian`, and
+        ``patches``, :func:`patch_laplacian`.
+    components : Tensor, optional
+        Orthonormal vectors that are the same for all images, such as the principal components of
+        the training images, (l, C, H, W).
+    tolerance : float, optional
+        Find the leading vectors only, as :func:`gahb.adaptive_basis` does, for images so large that
+        the whole Jacobian would take too long. Where the factors hardly fall after the k-th one,
+        as at k = d / 20, the space depends on it: .1 costs .02 of the overlap, .03 nothing.
+
+    Returns
+    -------
+    dict of str to Tensor
+        :func:`basis_overlap` for each image, (n,): with the k smoothest vectors of the image's own
+        Laplacian (``own grid``), of that of the image that comes next (``other grid``), of that of
+        the image with its pixels shuffled (``shuffled grid``), and of the plain grid (``cosines``),
+        with the ``components``, and with random vectors on average (``chance``).
+
+    Examples
+    --------
+    >>> y = torch.rand(2, 1, 4, 4)
+    >>> found = harmonic_overlaps(lambda y: y.mean((2, 3), keepdim=True) + 0 * y, y, y, k=1)
+    >>> found["own grid"].round(), found["chance"]
+    (tensor([1., 1.], dtype=torch.float64), tensor([0.0625, 0.0625], dtype=torch.float64))
+    """
+    check_images("y", y)
+    check_batch("images", images, like=y)
+    if len(y) < 2 or len(images) != len(y):
+        raise ValueError(
+            f"images: {len(images)} for {len(y)} noisy ones; accepted: as many, two up"
+        )
+    size = (int(y.shape[-2]), int(y.shape[-1]))
+    laplacians = laplacians or {"grid": grid_laplacian, "patches": patch_laplacian}
+    harmonics = {
+        f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
+        for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
+        for name, laplacian in laplacians.items()
+    }
+    for name in laplacians:
+        own = harmonics[f"own {name}"]
+        harmonics[f"other {name}"] = own[1:] + own[:1]
+    fixed = {"cosines": smoothest(grid_laplacian(images[:1], contrast=None), k, size)}
+    if components is not None:
+        fixed["components"] = components
+    found: dict[str, list[Tensor]] = {}
+    for i, noisy in enumerate(y.split(1)):
+        if tolerance is None:
+            basis = adaptive_basis(f, noisy, sigma=sigma)
+        else:
+            basis = adaptive_basis(f, noisy, k, sigma=sigma, tolerance=tolerance)
+        vectors = basis.eigenvectors[:k].cpu()
+        references = {name: each[i] for name, each in harmonics.items()} | fixed
+        for name, reference in references.items():
+            found.setdefault(name, []).append(basis_overlap(vectors, reference))
+        found.setdefault("chance", []).append(torch.tensor(k / noisy.numel(), dtype=torch.float64))
+    return {name: torch.stack(values) for name, values in found.items()}
+
+
+class GraphHarmonics(BaseDenoiser):
+    r"""Hard thresholding in the harmonics of a graph that is made from the noisy image itself.
+
+    In the orthonormal basis of all eigenvectors of a Laplacian, coefficients below ``constant``
+    times sigma are set to zero. The first Laplacian is that of the plain grid, whose harmonics are
+    cosines; each next one is made from the estimate that the one before has given. Nothing is
+    learned: it shows what an adaptive basis is worth on its own.
+
+    Parameters
+    ----------
+    constant : float
+        Threshold in units of sigma.
+    rounds : int
+        How many times the Laplacian is made from an estimate; 0 for thresholding in cosines.
+    laplacian : callable
+        Makes the Laplacian of one image, as :func:`grid_laplacian` does.
+
+    Examples
+    --------
+    >>> y = torch.rand(2, 1, 8, 8)
+    >>> GraphHarmonics()(y, sigma=0.1).shape
+    torch.Size([2, 1, 8, 8])
+    """
+
+    def __init__(
+        self, constant: float = 3.0, rounds: int = 1, laplacian: Laplacian = patch_laplacian
+    ) -> None:
+        super().__init__()
+        check_number("constant", constant, low=0)
+        check_count("rounds", rounds, minimum=0)
+        self.constant, self.rounds, self.laplacian = constant, rounds, laplacian
+
+    def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
+        """Return the estimate of the clean images, (n, 1, H, W), of the dtype of ``y``."""
+        check_images("y", y, channels=1, finite=False)
+        levels = noise_levels(sigma, len(y)).tolist()
+        pairs = zip(in_double(y).split(1), levels, strict=True)
+        estimates = [
+            self._thresholded(noisy, self.basis(noisy, level), level) for noisy, level in pairs
+        ]
+        return torch.cat(estimates).to(y)
+
+    def basis(self, y: Tensor, sigma: float) -> Tensor:
+        """Return all harmonics of the graph of one noisy image, smoothest first, (d, 1, H, W)."""
+        noisy, d = in_double(y), y[0].numel()
+
+        def harmonics(laplacian: csr_array) -> Tensor:
+            return _harmonics(laplacian, d).view(d, *y.shape[1:]).to(noisy.device)
+
+        vectors = harmonics(grid_laplacian(noisy, contrast=None))
+        for _ in range(self.rounds):
+            vectors = harmonics(self.laplacian(self._thresholded(noisy, vectors, sigma)))
+        return vectors
+
+    def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
+        coefficients = vectors.flatten(1) @ y.flatten()
+        kept = coefficients * (coefficients.abs() > self.constant * sigma)
+        estimate: Tensor = (kept @ vectors.flatten(1)).view(y.shape)
+        return estimate
+
+
+def _harmonics(laplacian: csr_array, k: int) -> Tensor:
+    """Return the k smoothest eigenvectors of a whole Laplacian, (k, d)."""
+    vectors = eigh(laplacian.toarray(), subset_by_index=[0, k - 1])[1]
+    return torch.from_numpy(vectors.T.copy())

@@ -5,7 +5,19 @@ import pytest
 import torch
 from scipy.fft import dctn
 
-from gahb.geometry import basis_overlap, grid_laplacian, patch_laplacian, smoothest, spread
+from gahb.denoiser import FixedSigma
+from gahb.geometry import (
+    GraphHarmonics,
+    basis_overlap,
+    contour_frequencies,
+    grid_laplacian,
+    harmonic_overlaps,
+    patch_laplacian,
+    smoothest,
+    spread,
+)
+from gahb.images import load
+from gahb.metrics import noisy, psnr
 
 
 def halves(size=12):
@@ -99,3 +111,126 @@ def test_spread_is_between_one_pixel_and_all():
 def test_bad_arguments_are_named(call, message):
     with pytest.raises(ValueError, match=message):
         call()
+
+
+# --- Frequencies along and across contours ---
+
+
+def waves(down, right, size=24):
+    rows, columns = torch.meshgrid(torch.arange(size), torch.arange(size), indexing="ij")
+    return torch.cos(down * rows + right * columns + 0.3)[None, None].double()
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_wave_across_stripes_has_its_frequency_across(turned):
+    stripes, wave, other = waves(0, 0.7, 64), waves(0, 0.4, 64), waves(0.9, 0, 64)
+    if turned:
+        stripes, wave, other = (each.mT for each in (stripes, wave, other))
+    along, across = contour_frequencies(torch.cat([wave, other]), stripes)
+    expected = 2 * np.sin([0.4 / 2, 0.9 / 2])  # of differences, below the frequency itself
+    assert across.tolist() == pytest.approx([expected[0], 0], abs=0.02)
+    assert along.tolist() == pytest.approx([0, expected[1]], abs=0.02)
+
+
+def test_contours_may_be_oblique():
+    along, across = contour_frequencies(waves(0.3, 0.3), waves(0.4, 0.4))
+    assert float(across) == pytest.approx(0.3 * 2**0.5, rel=0.05)
+    assert float(along) < 0.02
+
+
+def test_frequencies_are_read_where_the_contours_are():
+    stripes = torch.cat([waves(0, 0.7, 64), torch.zeros(1, 1, 64, 64)], dim=2)
+    here = torch.cat([waves(0, 0.5, 64), waves(1.5, 0, 64)], dim=2)
+    along, across = contour_frequencies(here, stripes)
+    assert float(across) == pytest.approx(2 * np.sin(0.25), abs=0.05)
+    assert float(along) < 0.2
+
+
+def test_an_image_without_contours_is_refused():
+    with pytest.raises(ValueError, match="image: has no contour"):
+        contour_frequencies(torch.rand(2, 1, 8, 8), torch.ones(1, 1, 8, 8))
+
+
+# --- How harmonic, how adaptive: the measure must fail where it should ---
+
+
+def projected(spaces):
+    """The denoiser that projects each image on its own space, found by what is closest."""
+
+    def f(y):
+        (space,) = (space for image, space in spaces if torch.equal(y, image))
+        flat = space.flatten(1)
+        weights = torch.linspace(1, 0.5, len(flat), dtype=y.dtype)
+        return ((y.flatten(1) @ flat.T * weights) @ flat).view(y.shape)
+
+    return f
+
+
+@pytest.mark.parametrize("kind", ["own", "random", "cosines"])
+def test_overlaps_tell_adaptive_from_harmonic_from_neither(kind):
+    k, size = 8, (12, 12)
+    images = torch.cat([halves(), halves().mT]).double()
+    images = images + 0.01 * torch.rand(images.shape, dtype=torch.float64)
+    generator = torch.Generator().manual_seed(3)
+    spaces = {
+        "own": [smoothest(grid_laplacian(one), k, size) for one in images.split(1)],
+        "cosines": [smoothest(grid_laplacian(images[:1], contrast=None), k, size)] * 2,
+        "random": [
+            torch.linalg.qr(torch.randn(144, k, generator=generator, dtype=torch.float64))[
+                0
+            ].T.view(k, 1, *size)
+            for _ in range(2)
+        ],
+    }[kind]
+    f = projected(list(zip(images.split(1), spaces, strict=True)))
+    components = torch.eye(144, dtype=torch.float64)[:k].view(k, 1, *size)
+    found = {
+        name: float(each.mean())
+        for name, each in harmonic_overlaps(f, images, images, k, components=components).items()
+    }
+    assert found["chance"] == pytest.approx(k / 144)
+    if kind == "own":
+        assert found["own grid"] == pytest.approx(1, abs=1e-6)
+        assert found["other grid"] < 0.75 and found["components"] < 0.2
+        assert found["shuffled grid"] < 0.3
+    elif kind == "cosines":
+        assert found["cosines"] == pytest.approx(1, abs=1e-6)
+        assert abs(found["own grid"] - found["other grid"]) < 0.05
+    else:
+        assert all(each < 0.2 for each in found.values())
+
+
+def test_overlaps_need_another_image():
+    with pytest.raises(ValueError, match="images: 1 for 1 noisy ones"):
+        harmonic_overlaps(lambda y: y, torch.rand(1, 1, 8, 8), torch.rand(1, 1, 8, 8), 2)
+
+
+# --- Thresholding in the harmonics of the noisy image ---
+
+
+def test_without_rounds_it_thresholds_in_cosines():
+    y = torch.rand(2, 1, 8, 8, dtype=torch.float64)
+    spectrum = dctn(y[:, 0].numpy(), axes=(1, 2), norm="ortho")
+    basis = GraphHarmonics(rounds=0).basis(y[:1], 0.1)
+    assert basis_overlap(basis, torch.eye(64).view(64, 1, 8, 8)) == pytest.approx(1)
+    found = GraphHarmonics(constant=0, rounds=0)(y, 0.1)
+    assert torch.allclose(found, y, atol=1e-10)
+    assert np.abs(spectrum[:, 0, 0] - 8 * y.mean((1, 2, 3)).numpy()).max() < 1e-10
+    flat = GraphHarmonics(constant=1e3, rounds=0)(y, 1e-2)  # keeps the mean alone: 8 / .01 < 1e3
+    assert torch.allclose(flat, torch.zeros_like(y), atol=1e-10)
+
+
+def test_a_graph_made_from_the_noisy_image_helps_at_a_sharp_contour():
+    x = (0.2 + 0.6 * halves(16)).repeat(4, 1, 1, 1)
+    x[1:3] = x[1:3].mT.clone()
+    y = noisy(x, 0.1)
+    values = [psnr(GraphHarmonics(rounds=rounds)(y, 0.1), x).mean() for rounds in (0, 1)]
+    assert values[1] > values[0] + 3
+
+
+def test_each_image_has_its_own_noise_level():
+    x = load("faces", n=2, size=16, subset="test")
+    y = noisy(x, torch.tensor([0.05, 0.3]))
+    together = GraphHarmonics()(y, torch.tensor([0.05, 0.3]))
+    alone = [FixedSigma(GraphHarmonics(), s)(y[i : i + 1]) for i, s in enumerate((0.05, 0.3))]
+    assert torch.equal(together, torch.cat(alone))

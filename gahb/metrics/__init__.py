@@ -1,6 +1,7 @@
 """How well a denoiser does: PSNR curves, their slopes, and gaps to the test set and the optimum."""
 
 from gahb.intervals import Estimate
+from gahb.metrics.agreement import agreement, best_predictors, r_squared
 from gahb.metrics.curves import (
     Curve,
     noisy,
@@ -16,11 +17,14 @@ __all__ = [
     "Curve",
     "Divergence",
     "Estimate",
+    "agreement",
+    "best_predictors",
     "error_dimensions",
     "kl_gap",
     "noisy",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",
+    "r_squared",
     "sigma_from_psnr",
 ]

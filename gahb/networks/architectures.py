@@ -1,8 +1,10 @@
-"""The paper's two bias-free networks, UNet and BF-CNN, and how far they see."""
+"""The paper's two bias-free networks, UNet and BF-CNN, variants of them, and how far they see."""
 
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -13,16 +15,16 @@ from torch import Tensor, nn
 
 from gahb.checks import check_count, check_images
 
-__all__ = ["BFCNN", "UNet", "receptive_field"]
+__all__ = ["BFCNN", "Dense", "Transformer", "UNet", "receptive_field"]
 
 
 VARIANCE_FLOOR = 1e-5  # of the released code: the released running deviations contain it
 MOMENTUM = 0.1
 
 
-def convolution(inputs: int, outputs: int) -> nn.Conv2d:
-    """Return a 3x3 convolution with zero padding and without a bias."""
-    layer = nn.Conv2d(inputs, outputs, kernel_size=3, padding=1, bias=False)
+def convolution(inputs: int, outputs: int, kernel: int = 3) -> nn.Conv2d:
+    """Return a convolution with zero padding and without a bias."""
+    layer = nn.Conv2d(inputs, outputs, kernel_size=kernel, padding=kernel // 2, bias=False)
     nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
     return layer
 
@@ -120,20 +122,37 @@ class BiasFreeNorm(nn.Module):
 
 
 class NormalizedConv(nn.Module):
-    """Convolution, bias-free normalization, ReLU: the layer that both networks repeat."""
+    """Convolution, bias-free normalization, ReLU: the layer that both networks repeat.
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    Variants have no ReLU (``rectified=False``), or add a constant before it (``biased=True``).
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int = 3,
+        *,
+        rectified: bool = True,
+        biased: bool = False,
+    ) -> None:
         super().__init__()
-        self.conv = convolution(inputs, outputs)
+        self.conv = convolution(inputs, outputs, kernel)
         self.norm = BiasFreeNorm(outputs)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if biased else None
+        self.rectified = rectified
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (n, inputs, H, W) to (n, outputs, H, W)."""
         if self.training:
-            return F.relu(self.norm(self.conv(x)))
-        # A constant factor per channel commutes with the convolution: fold it, and save a pass.
-        weight = self.conv.weight * self.norm.scale()[:, None, None, None]
-        return F.relu(F.conv2d(x, weight, padding=1))
+            x = self.norm(self.conv(x))
+        else:
+            # A constant factor per channel commutes with the convolution: fold it, save a pass.
+            weight = self.conv.weight * self.norm.scale()[:, None, None, None]
+            x = F.conv2d(x, weight, padding=self.conv.padding)
+        if self.bias is not None:
+            x = x + self.bias[:, None, None]
+        return F.relu(x) if self.rectified else x
 
 
 class UNet(nn.Module):
@@ -151,6 +170,11 @@ class UNet(nn.Module):
         Number of channels of the outermost block.
     channels : int
         Channels of the images.
+    rectified, biased, placed : bool
+        Change one ingredient: no rectifiers, so that the network is linear; additive constants
+        after each normalization; the coordinates of each pixel, from -1 to 1, as two channels more
+        of the input, so that convolutions know where they are. With ``biased`` or ``placed`` the
+        network is not homogeneous any more.
 
     Examples
     --------
@@ -163,25 +187,36 @@ class UNet(nn.Module):
     torch.Size([1, 1, 40, 40])
     """
 
-    def __init__(self, blocks: int = 3, width: int = 64, channels: int = 1) -> None:
+    def __init__(
+        self,
+        blocks: int = 3,
+        width: int = 64,
+        channels: int = 1,
+        *,
+        rectified: bool = True,
+        biased: bool = False,
+        placed: bool = False,
+    ) -> None:
         super().__init__()
         check_count("blocks", blocks)
         check_count("width", width)
         check_count("channels", channels)
-        self.blocks, self.channels = blocks, channels
+        self.blocks, self.channels, self.placed = blocks, channels, placed
+        layer = partial(NormalizedConv, rectified=rectified, biased=biased)
         widths = [width * 2**b for b in range(blocks + 1)]
-        outer = nn.Sequential(convolution(channels, width), nn.ReLU(), NormalizedConv(width, width))
+        first = convolution(channels + 2 * placed, width)
+        outer = nn.Sequential(first, nn.ReLU() if rectified else nn.Identity(), layer(width, width))
         self.encoder = nn.ModuleList([outer])
         for inputs, outputs in pairwise(widths[:-1]):
-            self.encoder.append(two_convolutions(inputs, outputs))
-        self.middle = two_convolutions(widths[-2], widths[-1])
+            self.encoder.append(two_convolutions(inputs, outputs, layer))
+        self.middle = two_convolutions(widths[-2], widths[-1], layer)
         self.pool = nn.AvgPool2d(2)
         self.upsample = nn.ModuleList(
             nn.ConvTranspose2d(2 * w, w, kernel_size=2, stride=2, bias=False) for w in widths[:-1]
         )
-        last = nn.Sequential(NormalizedConv(2 * width, width), convolution(width, channels))
+        last = nn.Sequential(layer(2 * width, width), convolution(width, channels))
         self.decoder = nn.ModuleList([last])
-        self.decoder.extend(two_convolutions(2 * w, w) for w in widths[1:-1])
+        self.decoder.extend(two_convolutions(2 * w, w, layer) for w in widths[1:-1])
 
     def forward(self, y: Tensor) -> Tensor:
         """Return the residual of noisy images ``y``, both (n, channels, H, W)."""
@@ -192,7 +227,7 @@ class UNet(nn.Module):
                 f"y: sides {y.shape[-2]} x {y.shape[-1]} are not multiples of {multiple}, "
                 f"as a UNet of {self.blocks} blocks needs"
             )
-        x: Tensor = y
+        x: Tensor = torch.cat([y, coordinates(y)], dim=1) if self.placed else y
         skipped: list[Tensor] = []
         for block in self.encoder:
             x = block(x)
@@ -205,9 +240,17 @@ class UNet(nn.Module):
         return x
 
 
-def two_convolutions(inputs: int, outputs: int) -> nn.Sequential:
+def two_convolutions(
+    inputs: int, outputs: int, layer: Callable[[int, int], nn.Module]
+) -> nn.Sequential:
     """Return two normalized convolutions, the first of which changes the number of channels."""
-    return nn.Sequential(NormalizedConv(inputs, outputs), NormalizedConv(outputs, outputs))
+    return nn.Sequential(layer(inputs, outputs), layer(outputs, outputs))
+
+
+def coordinates(y: Tensor) -> Tensor:
+    """Return how far down and to the right each pixel is, from -1 to 1, (n, 2, H, W)."""
+    sides = [torch.linspace(-1, 1, side, dtype=y.dtype, device=y.device) for side in y.shape[-2:]]
+    return torch.stack(torch.meshgrid(*sides, indexing="ij")).expand(len(y), -1, -1, -1)
 
 
 class BFCNN(nn.Module):
@@ -251,6 +294,114 @@ class BFCNN(nn.Module):
         features = self.first(y) if self.first_linear else F.relu(self.first(y))
         estimate: Tensor = self.last(self.hidden(features))
         return estimate
+
+
+class Dense(nn.Module):
+    """Bias-free network without convolutions: every layer joins all pixels, the residual is output.
+
+    All layers but the last are normalized and rectified, as in the other networks.
+
+    Parameters
+    ----------
+    layers : int
+        Number of layers, at least 2.
+    width : int
+        Number of units of the hidden layers.
+    size : int
+        Pixels per side of the images, which have one channel.
+
+    Examples
+    --------
+    >>> network = Dense(layers=5, width=300, size=16)
+    >>> sum(p.numel() for p in network.parameters())
+    424800
+    """
+
+    def __init__(self, layers: int, width: int, size: int) -> None:
+        super().__init__()
+        check_count("layers", layers, minimum=2)
+        check_count("width", width)
+        check_count("size", size)
+        self.size = size
+        hidden = [NormalizedConv(size**2, width, kernel=1)]
+        hidden += [NormalizedConv(width, width, kernel=1) for _ in range(layers - 2)]
+        self.layers = nn.Sequential(*hidden, convolution(width, size**2, kernel=1))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return the residual of noisy images ``y``, both (n, 1, size, size)."""
+        check_images("y", y, size=(1, self.size, self.size), finite=False)
+        residual: Tensor = self.layers(y.flatten(1)[..., None, None])  # a channel of each pixel
+        return residual.view(y.shape)
+
+
+class Attention(nn.Module):
+    """One layer of a transformer: attention, then two dense layers, each added to its input."""
+
+    HEADS = 4
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
+        self.join = nn.Linear(width, 3 * width)
+        self.mix = nn.Linear(width, width)
+        self.dense = nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width)
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map tokens (n, m, width) to tokens."""
+        parts = self.join(self.norms[0](x)).unflatten(-1, (3, self.HEADS, -1))
+        query, key, value = parts.permute(2, 0, 3, 1, 4)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        x = x + self.mix(attended.transpose(1, 2).flatten(2))
+        tokens: Tensor = x + self.dense(self.norms[1](x))
+        return tokens
+
+
+class Transformer(nn.Module):
+    """Small diffusion transformer on patches of 2 x 2 pixels, whose output is the residual [1]_.
+
+    As all networks here it is blind: no noise level modulates its layers. It is neither
+    convolutional nor homogeneous.
+
+    Parameters
+    ----------
+    layers, width : int
+        Number of layers, and of features of a patch, a multiple of four.
+    size : int
+        Pixels per side of the images, an even number; they have one channel.
+
+    References
+    ----------
+    .. [1] W. Peebles, S. Xie. Scalable diffusion models with transformers. ICCV 2023.
+
+    Examples
+    --------
+    >>> network = Transformer(layers=4, width=96, size=16)
+    >>> sum(p.numel() for p in network.parameters())
+    454756
+    """
+
+    def __init__(self, layers: int, width: int, size: int) -> None:
+        super().__init__()
+        check_count("layers", layers)
+        check_count("size", size)
+        if not isinstance(width, int) or width < 1 or width % Attention.HEADS:
+            raise ValueError(f"width: {width}; accepted: a multiple of {Attention.HEADS}")
+        if size % 2:
+            raise ValueError(f"size: {size} is odd; accepted: an even number of pixels")
+        self.size = size
+        self.embed = nn.Linear(4, width)
+        self.place = nn.Parameter(0.02 * torch.randn(1, (size // 2) ** 2, width))
+        self.layers = nn.Sequential(*(Attention(width) for _ in range(layers)))
+        self.last = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 4))
+
+    def forward(self, y: Tensor) -> Tensor:
+        """Return the residual of noisy images ``y``, both (n, 1, size, size)."""
+        check_images("y", y, size=(1, self.size, self.size), finite=False)
+        patches = F.pixel_unshuffle(y, 2).flatten(2).mT
+        tokens = self.last(self.layers(self.embed(patches) + self.place))
+        return F.pixel_shuffle(tokens.mT.unflatten(2, (self.size // 2, self.size // 2)), 2)
 
 
 def receptive_field(

@@ -290,7 +290,7 @@ class EmpiricalBayes(BaseDenoiser):
 
     def __init__(self, x: Tensor, block: int = 1024) -> None:
         super().__init__()
-        _check_training_images(x)
+        check_training_images(x)
         check_count("block", block)
         self.register_buffer("images", x)
         self.block = block
@@ -332,7 +332,7 @@ class EmpiricalBayes(BaseDenoiser):
             yield images, (noisy @ images.T - half_energies) / variance
 
 
-def _check_training_images(x: Tensor) -> None:
+def check_training_images(x: Tensor) -> None:
     if isinstance(x, Tensor) and x.dtype == torch.uint8:
         check_images("x", x[:1].float())
         return

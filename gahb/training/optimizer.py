@@ -31,10 +31,13 @@ class Muon(torch.optim.Optimizer):
     the normalization before it, which Adam trains, can take its place. Without the rescaling,
     steps that momentum correlates make norms grow exponentially.
 
+    A weight (out, in) is that of a transformer, where nothing makes up for its norm, as in the
+    products of attention. It takes steps of the length :math:`\eta \|W_0\|` and keeps its own norm.
+
     Parameters
     ----------
     weights : iterable of Parameter
-        Weights (out, in, k, k), in any memory format.
+        Weights (out, in, k, k), in any memory format, or (out, in).
     lr : float
         Length :math:`\eta` of a step, as a fraction of the weight's norm.
     momentum : float
@@ -57,7 +60,8 @@ class Muon(torch.optim.Optimizer):
                 ahead = weight.grad.lerp(state["momentum"], group["momentum"])
                 direction = orthogonalized(ahead.flatten(1)).view_as(weight)
                 weight.sub_(direction * (group["lr"] * state["norm"] / direction.norm()))
-                weight.mul_(state["norm"] / weight.norm())
+                if weight.ndim == 4:
+                    weight.mul_(state["norm"] / weight.norm())
 
 
 def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
@@ -94,7 +98,7 @@ class Optimizer:
             )
         self.recipe = recipe
         weights = list(network.parameters())
-        matrices = [p for p in weights if p.ndim == 4 and recipe.optimizer == "muon"]
+        matrices = [p for p in weights if p.ndim in (2, 4) and recipe.optimizer == "muon"]
         chosen = {id(p) for p in matrices}
         others = [p for p in weights if id(p) not in chosen]
         fused = others[0].device.type == "cuda"

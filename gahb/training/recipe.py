@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,22 @@ from torch import Tensor, nn
 
 from gahb import images
 from gahb.checks import check_choice, check_count, check_number, shown
-from gahb.networks import BFCNN, UNet
+from gahb.networks import BFCNN, Dense, Transformer, UNet
 from gahb.settings import EDITIONS
 
 __all__ = ["NOISE_LAWS", "OPTIMIZERS", "WEIGHTS", "Recipe"]
 
-NETWORKS = ("unet", "bfcnn")
+NETWORKS: dict[str, Callable[[Recipe], nn.Module]] = {
+    "unet": lambda recipe: UNet(recipe.depth, recipe.width),
+    "bfcnn": lambda recipe: BFCNN(recipe.depth, recipe.width),
+    # The same with one ingredient changed.
+    "linear": lambda recipe: UNet(recipe.depth, recipe.width, rectified=False),
+    "biased": lambda recipe: UNet(recipe.depth, recipe.width, biased=True),
+    "placed": lambda recipe: UNet(recipe.depth, recipe.width, placed=True),
+    "shallow": lambda recipe: BFCNN(recipe.depth, recipe.width),
+    "dense": lambda recipe: Dense(recipe.depth, recipe.width, recipe.size),
+    "transformer": lambda recipe: Transformer(recipe.depth, recipe.width, recipe.size),
+}
 NOISE_LAWS = ("u^2", "u")
 WEIGHTS = ("none", "1/(sigma + 0.01)")
 OPTIMIZERS = ("muon", "adam", "muon-1")
@@ -45,7 +56,9 @@ class Recipe:
     images, size, n, subset : str, int, int, str
         The ``n`` first images of a subset of an image class, ``size`` pixels a side.
     network, depth, width : str, int, int
-        ``unet`` of ``depth`` blocks, or ``bfcnn`` of ``depth`` layers; channels of a layer.
+        ``unet`` of ``depth`` blocks, or ``bfcnn`` of ``depth`` layers; channels of a layer. Or one
+        with an ingredient changed: a UNet that is ``linear``, ``biased``, or knows where it is,
+        ``placed``; a ``shallow`` BF-CNN; ``dense`` layers; a ``transformer``.
     updates, batch : int
         Number of updates of the weights, and of images behind each (over all processes).
     optimizer : str
@@ -159,12 +172,12 @@ class Recipe:
 
     def build(self) -> nn.Module:
         """Return the untrained network, which the seed alone fixes, and leave torch as it was."""
-        make, dtype = UNet if self.network == "unet" else BFCNN, torch.get_default_dtype()
+        dtype = torch.get_default_dtype()
         try:
             torch.set_default_dtype(torch.float32)
             with torch.random.fork_rng(devices=[]):
                 torch.default_generator.manual_seed(self.seed)
-                return make(self.depth, self.width)
+                return NETWORKS[self.network](self)
         finally:
             torch.set_default_dtype(dtype)
 

@@ -1,0 +1,91 @@
+"""How harmonic and how adaptive the bases of trained networks are, measured beforehand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from gahb import images, metrics, settings
+from gahb.book import artifacts, recipes
+from gahb.denoiser import BaseDenoiser, Denoiser
+from gahb.geometry import harmonic_overlaps
+from gahb.optimal import Gaussian
+from gahb.settings import read_json, write_json
+from gahb.training import Recipe
+from gahb.training.record import WEIGHTS
+
+__all__ = ["FEATURES", "SIGMA", "measure_overlaps", "overlaps"]
+
+SIGMA = 0.15
+COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
+TRAINING_IMAGES = 10_000  # whose principal components are taken
+DIGITS = 5
+FEATURES = 0.05
+"""Number of vectors that are compared, as a share of the pixels: 51 at 32 x 32."""
+
+
+def overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
+    """Return what the leading space of a network shares with harmonics, for each test image.
+
+    The laptop edition ships the measurement; the others measure where it is missing.
+
+    Parameters
+    ----------
+    name : str
+        Name of a recipe.
+    untrained : bool
+        Of the network with its initial weights, at the same noisy images.
+
+    Returns
+    -------
+    dict of str to Tensor
+        As :func:`gahb.geometry.harmonic_overlaps` gives it.
+    """
+    recipe, path = recipes.get(name), _file(name, untrained)
+    artifacts.fetch(path)
+    stored = read_json(path)
+    again = f"run: python -m gahb harmonics {name}" + " --untrained" * untrained
+    if stored is None:
+        if settings.edition() != "laptop":
+            return measure_overlaps(name, untrained)
+        raise FileNotFoundError(f"name: the basis of {name} has not been measured; {again}")
+    if stored["weights"] != _weights(recipe):
+        raise ValueError(f"name: the basis of {name} was measured with other weights; {again}")
+    return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
+
+
+def measure_overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
+    """Compare the basis of a network with harmonics at test images, and store the overlaps.
+
+    All graphs are those of the trained network's estimates. A network that was not trained is
+    compared with the same ones.
+    """
+    recipe = recipes.get(name)
+    trained = artifacts.load(name)
+    f: BaseDenoiser = Denoiser(recipe.build()) if untrained else trained
+    count = COUNT[settings.edition()]
+    x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
+    y = metrics.noisy(x, SIGMA)
+    with torch.no_grad():
+        estimates = trained(y)
+    k = round(FEATURES * x[0].numel())
+    known = recipe.train_images(TRAINING_IMAGES)
+    vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
+    components = vectors.reshape(-1, *x.shape[1:])
+    found = harmonic_overlaps(f, y, estimates, k, components=components)
+    rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
+    kept = {"weights": _weights(recipe), "sigma": SIGMA, "k": k, "overlaps": rounded}
+    write_json(_file(name, untrained), kept)
+    return found
+
+
+def _file(name: str, untrained: bool) -> Path:
+    folder = settings.artifacts_folder() / settings.edition() / "harmonics"
+    return folder / f"{name}{'-untrained' * untrained}.json"
+
+
+def _weights(recipe: Recipe) -> str:
+    """Return the checksum of the weights that the measurement depends on."""
+    return str(artifacts.manifest(recipe.name)["sha256"][WEIGHTS])

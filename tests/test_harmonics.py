@@ -1,0 +1,66 @@
+"""The measurement of bases against harmonics: what it compares, keeps, and refuses."""
+
+import json
+
+import pytest
+import torch
+
+import gahb
+from gahb.__main__ import main
+from gahb.book import harmonics, recipes
+from gahb.geometry import harmonic_overlaps
+
+NAME = "leaves-unet-n10-s1"
+
+
+@pytest.fixture
+def network(artifacts, quick, monkeypatch):
+    """A network of the smoke edition, barely trained on ten leaves."""
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    known = {NAME: quick.but(name=NAME)}
+    monkeypatch.setattr(recipes, "every", lambda edition=None: known)
+    return gahb.load(NAME)
+
+
+def test_it_measures_the_network_at_test_images_once(network, monkeypatch):
+    found = harmonics.overlaps(NAME)
+    x = gahb.images.load("leaves", 2, 16, "test")
+    y = gahb.noisy(x, harmonics.SIGMA)
+    with torch.no_grad():
+        estimates = network(y)
+    expected = harmonic_overlaps(network, y, estimates, k=13)
+    for kind, each in expected.items():
+        assert torch.allclose(found[kind], each, atol=1e-4)
+    assert found["components"].shape == (2,)
+    monkeypatch.setattr(harmonics, "measure_overlaps", None)
+    again = harmonics.overlaps(NAME)
+    assert again.keys() == found.keys()
+    assert all(torch.allclose(again[kind], found[kind], atol=1e-5) for kind in found)
+
+
+def test_the_untrained_network_is_another(network):
+    before, after = harmonics.overlaps(NAME, untrained=True), harmonics.overlaps(NAME)
+    assert float((before["own grid"] - after["own grid"]).abs().max()) > 0.02
+    assert torch.equal(before["chance"], after["chance"])
+
+
+def test_a_measurement_with_other_weights_is_refused(network):
+    harmonics.overlaps(NAME)
+    (path,) = (gahb.settings.artifacts_folder() / "smoke" / "harmonics").glob("*.json")
+    path.write_text(json.dumps({**json.loads(path.read_text()), "weights": "others"}))
+    with pytest.raises(ValueError, match=r"measured with other weights; run: python -m gahb harm"):
+        harmonics.overlaps(NAME)
+
+
+def test_the_laptop_edition_says_how_to_measure(artifacts, monkeypatch):
+    monkeypatch.setenv("GAHB_EDITION", "laptop")
+    command = "python -m gahb harmonics faces-unet-n10-s1 --untrained$"
+    with pytest.raises(FileNotFoundError, match=command):
+        harmonics.overlaps("faces-unet-n10-s1", untrained=True)
+
+
+def test_the_command_measures_and_tells(network, capsys):
+    assert main(["harmonics", NAME, "--untrained"]) == 0
+    assert capsys.readouterr().out.startswith(f"{NAME}: own grid 0.")
+    assert main(["harmonics", "none"]) == 2
+    assert capsys.readouterr().err.startswith("gahb: name: 'none' is unknown")
