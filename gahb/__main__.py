@@ -228,10 +228,10 @@ def run_scorecard(options: Options) -> int:
     """Print all claims and their verdicts; exit with 1 if one is worse than the one kept."""
     table = scorecard.rows()
     print(scorecard.as_text(table))
-    worse = scorecard.worse(table, scorecard.committed())
     if options.write:
         scorecard.write(table)
         return 0
+    worse = scorecard.worse(table, scorecard.committed())
     for row in worse:
         print(f"gahb: {row.claim.name} is worse than before: {row.verdict}", file=sys.stderr)
     return int(bool(worse))

@@ -81,6 +81,17 @@ def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error
     assert not file.exists()
 
 
+def test_numbers_of_controls_are_kept_apart(file):
+    trivial = {"affine": {"slope": Estimate(0.4, 0.3, 0.5)}, "zero": {"slope": 0.0}}
+    gahb.record("page", trivial, slope=0.61)
+    assert read("page").keys() == {"slope"}
+    before = file.read_text()
+    gahb.record("page", {**trivial, "zero": {"slope": 0.1}}, slope=0.61)
+    assert file.read_text() != before
+    with pytest.raises(TypeError, match=r"^affine/slope: 'much' is not a number"):
+        gahb.record("page", {"affine": {"slope": "much"}}, slope=0.61)
+
+
 def test_an_unexecuted_chapter_is_named(file):
     with pytest.raises(FileNotFoundError, match=r"^page: page has recorded no numbers"):
         read("page")
