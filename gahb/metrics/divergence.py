@@ -10,7 +10,8 @@ from torch import Tensor
 
 from gahb.checks import check_images
 from gahb.devices import in_double
-from gahb.metrics.curves import Curve, Estimate, Function, denoised, unit_noise
+from gahb.intervals import Estimate
+from gahb.metrics.curves import Curve, Function, denoised, unit_noise
 
 __all__ = ["Divergence", "kl_gap"]
 
