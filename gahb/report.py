@@ -15,7 +15,8 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.devices import device_of
-from gahb.metrics import Curve, Estimate, psnr_curve
+from gahb.intervals import Estimate
+from gahb.metrics import Curve, psnr_curve
 from gahb.sampling import sample
 from gahb.settings import read_json, write_json
 from gahb.similarity import VERDICTS, closest, cosine_similarity, fractions, median, verdicts
@@ -86,7 +87,7 @@ class Report:
     @property
     def fractions(self) -> dict[str, Estimate]:
         """Fraction of the samples of both that are memorized, spurious or new."""
-        return fractions([verdict for each in self.verdicts for verdict in each])
+        return fractions(list(zip(*self.verdicts, strict=True)))
 
     @property
     def verdict(self) -> str:
@@ -100,7 +101,7 @@ class Report:
 
         ``training set``, ``other denoiser``, or ``undecided`` where the intervals overlap.
         """
-        other, own = median(self.between), median(self.to_train.flatten())
+        other, own = median(self.between), median(self.to_train.T)
         if other.interval[0] > own.interval[1]:
             return "other denoiser"
         if own.interval[0] > other.interval[1]:
@@ -117,7 +118,7 @@ class Report:
                 "undefined for N = 1" if ratio.isnan().any() else median(ratio)
                 for ratio in self.ratio
             ],
-            "largest train - test gap, dB": [_largest(gap) for gap in self.gaps],
+            "largest train - test gap, dB": [gap.largest() for gap in self.gaps],
             "similarity of A's and B's samples": [median(self.between)],
             "similarity of A's and B's sets": [median(self.between_sets)],
         }
@@ -175,12 +176,6 @@ class Report:
 
 def _rounded(values: Tensor, decimals: int = 5) -> Any:
     return torch.round(values, decimals=decimals).tolist()
-
-
-def _largest(gap: Curve) -> str:
-    """The largest gap over the noise levels, with its interval."""
-    largest = gap.at(float(gap.x[gap.value.argmax()]))
-    return f"{largest.value:.1f} [{largest.low:.1f}, {largest.high:.1f}]"
 
 
 def memorization_report(

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number
-from gahb.devices import in_double
-from gahb.metrics.curves import RESAMPLES, Estimate, interval, resampled_means
+from gahb.intervals import FEWEST, UNKNOWN, Estimate, fraction, median, resampled
 from gahb.vectors import check_batch, directions, rows
 
 __all__ = [
@@ -33,7 +32,6 @@ BLOCK = 1024  # images compared with as many others at a time
 MIXED = 4  # training images in a mixture
 MIXED_AT_A_TIME = 256  # images
 PROBES = 1000  # unseen images, at most, that show how similar mixtures are by chance
-LARGEST_DRAW = 1_000_000  # values resampled at a time
 
 
 @torch.no_grad()
@@ -66,42 +64,6 @@ def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
         raise ValueError(f"b: {len(b)} images; accepted: 1, or {len(a)} as in a")
     cosines: Tensor = directions("a", a, centered) * directions("b", b.to(a.device), centered)
     return cosines.sum(1).clamp(-1, 1)
-
-
-# --- Medians, and how sure they are ---
-
-
-def median(values: Tensor, seed: int = 0) -> Estimate:
-    """Return the median of finite values (n,), such as similarities, with its interval.
-
-    Examples
-    --------
-    >>> median(torch.arange(101.0)).value
-    50.0
-    """
-    values = _checked_values(values)
-    low, high = interval(_resampled_medians(values, seed)[None])
-    return Estimate(float(values.quantile(0.5)), float(low), float(high))
-
-
-def _checked_values(values: Tensor) -> Tensor:
-    """Return values (n,), finite and at least one, in float64 on the CPU."""
-    if not isinstance(values, Tensor) or not values.is_floating_point():
-        raise TypeError("values: is not a float tensor of shape (n,)")
-    if values.ndim != 1 or not len(values) or not values.isfinite().all():
-        raise ValueError(f"values: {tuple(values.shape)} is not (n,), finite, with n at least 1")
-    return in_double(values).cpu()
-
-
-def _resampled_medians(values: Tensor, seed: int) -> Tensor:
-    """Return medians of values (n,) drawn with replacement, (RESAMPLES,); NaN for one value."""
-    n = len(values)
-    if n == 1:
-        return values.new_full((RESAMPLES,), torch.nan)
-    generator = torch.Generator().manual_seed(int(seed))
-    parts = torch.arange(RESAMPLES).split(max(1, LARGEST_DRAW // n))
-    drawn = (torch.randint(n, (len(part), n), generator=generator) for part in parts)
-    return torch.cat([values[numbers].quantile(0.5, dim=1) for numbers in drawn])
 
 
 # --- The images of a set that are closest to others, found in blocks ---
@@ -195,13 +157,14 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     Below N*, the median sample is more similar to its network's own training set; above it, to what
     a network trained on other images samples from the same noise (Figure 2). The difference of the
     two medians is taken as linear in log N between the sizes that were trained. The interval is a
-    bootstrap over samples: it does not know how the difference runs between two sizes.
+    bootstrap over pairs of samples, from 8 pairs on: it does not know how the difference runs
+    between two sizes.
 
     Parameters
     ----------
     between, to_train : mapping of int to Tensor
-        By N: similarity of the samples of the two networks, and of samples to the closest image of
-        their training set, (m,).
+        By N: similarity of the samples of the two networks, (m,), and of samples i to the closest
+        image of their training set, (m,) or of both networks (m, 2).
 
     Examples
     --------
@@ -213,16 +176,32 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     if len(sizes) < 2 or sizes != sorted(to_train):
         given = f"sizes {sorted(to_train)} beside {sizes} of between"
         raise ValueError(f"to_train: {given}; accepted: the same, at least two")
-    pairs = [(_checked_values(between[n]), _checked_values(to_train[n])) for n in sizes]
-    difference = torch.stack([a.quantile(0.5) - b.quantile(0.5) for a, b in pairs])
+    for n in sizes:
+        check_count("between, to_train: N", n)
+        if len(between[n]) != len(to_train[n]):
+            given = f"{len(to_train[n])} samples at N = {n}"
+            raise ValueError(f"to_train: {given}; accepted: {len(between[n])}, as in between")
+    medians = [(median(between[n]).value, median(to_train[n]).value) for n in sizes]
+    difference = torch.tensor([a - b for a, b in medians])
     crossing = _last_crossing(sizes, difference)
     if math.isnan(crossing):
         shown = ", ".join(f"{value:+.2f}" for value in difference)
         raise ValueError(f"between, to_train: medians do not cross: they differ by {shown}")
-    resampled = [_resampled_medians(a, seed=1) - _resampled_medians(b, seed=2) for a, b in pairs]
-    crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in torch.stack(resampled, 1)])
-    low, high = crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist()
-    return Estimate(crossing, low, high)
+    if min(map(len, between.values())) < FEWEST:
+        return Estimate(crossing, *UNKNOWN)
+    redrawn = [_resampled_difference(between[n], to_train[n], seed=n) for n in sizes]
+    crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in torch.stack(redrawn, 1)])
+    return Estimate(crossing, *crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist())
+
+
+def _resampled_difference(between: Tensor, to_train: Tensor, seed: int) -> Tensor:
+    """Return differences of the medians over the same pairs, drawn with replacement, (r,)."""
+
+    def median_of(values: Tensor, numbers: Tensor) -> Tensor:
+        return values.double()[numbers].flatten(1).quantile(0.5, dim=1)
+
+    drawn = resampled(len(between), seed)
+    return torch.cat([median_of(between, i) - median_of(to_train, i) for i in drawn])
 
 
 def _last_crossing(sizes: list[int], difference: Tensor) -> float:
@@ -383,8 +362,10 @@ def verdicts(
     return Verdicts(each, index, to_train, to_samples, ratios, affinity, usual)
 
 
-def fractions(each: Sequence[str]) -> dict[str, Estimate]:
+def fractions(each: Sequence[str] | Sequence[tuple[str, ...]]) -> dict[str, Estimate]:
     """Return the fraction of samples with each verdict, with its 95% interval.
+
+    Samples of several networks that started from the same noise belong together, as a tuple.
 
     Examples
     --------
@@ -393,13 +374,12 @@ def fractions(each: Sequence[str]) -> dict[str, Estimate]:
     """
     if not each:
         raise ValueError(f"each: empty; accepted: at least one of {', '.join(VERDICTS)}")
-    for verdict in each:
+    units = [(unit,) if isinstance(unit, str) else unit for unit in each]
+    for verdict in {verdict for unit in units for verdict in unit}:
         check_choice("each", verdict, VERDICTS)
-    shares = torch.tensor([[verdict == name for verdict in each] for name in VERDICTS]).double()
-    bounds = torch.stack(interval(resampled_means(shares)), dim=1).tolist()
     return {
-        name: Estimate(value, low, high)
-        for name, value, (low, high) in zip(VERDICTS, shares.mean(1).tolist(), bounds, strict=True)
+        name: fraction(torch.tensor([[verdict == name for verdict in unit] for unit in units]))
+        for name in VERDICTS
     }
 
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+from scipy import stats
 from torch import Tensor
 
 from gahb.denoiser import BaseDenoiser
@@ -23,6 +24,10 @@ GRID = torch.arange(0.0, 41.0, 5.0)
 
 def images(n: int = 20, side: int = 16) -> Tensor:
     return torch.rand((n, 1, side, side), generator=torch.Generator().manual_seed(3))
+
+
+def randoms(*shape: int) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
 
 def identity(y: Tensor) -> Tensor:
@@ -129,7 +134,7 @@ def simulated_curves(trials: int, n: int, slope: float) -> list[Curve]:
 
 
 def test_intervals_cover_the_truth_95_times_in_100() -> None:
-    trials = 200
+    trials = 400
     curves = simulated_curves(trials, n=60, slope=0.7)
     truth = 10 + 0.7 * GRID
     means = sum(bool(c.low[4] <= truth[4] <= c.high[4]) for c in curves)
@@ -187,6 +192,31 @@ def test_one_image_has_no_interval() -> None:
     assert one.slopes().low.isnan().all()
     gap = one - psnr_curve(identity, images(5), GRID)
     assert one.low.isnan().all() and gap.high.isnan().all() and gap.value.isfinite().all()
+
+
+def test_copies_of_an_image_are_one_image_and_only_their_noise_differs() -> None:
+    few, many = images(10), images(128)
+    tiled = psnr_curve(torch.tanh, few.repeat(13, 1, 1, 1)[:128], GRID)
+    once = psnr_curve(torch.tanh, few, GRID)
+    width, alone = tiled.high - tiled.low, once.high - once.low
+    # Where there is little noise it is the images that differ, and not their copies.
+    assert (width / alone)[-3:].sub(1).abs().max() < 0.2
+    gap = tiled - psnr_curve(torch.tanh, many, GRID)
+    assert (gap.low < 0).all() and (gap.high > 0).all()
+    single = psnr_curve(torch.tanh, few[:1].repeat(40, 1, 1, 1), GRID)
+    assert single.low.isnan().all() and single.value.isfinite().all()
+
+
+def test_the_largest_value_has_an_interval_that_knows_of_the_choice() -> None:
+    chosen, pointwise, trials = 0, 0, 300
+    for curve in (Curve.of(GRID, z) for z in randoms(trials, 9, 20)):
+        largest = curve.largest()
+        assert largest.value == curve.value.max()
+        chosen += largest.low <= 0 <= largest.high
+        pointwise += bool(curve.low[curve.value.argmax()] <= 0)
+        lowest = Curve.of(GRID, -curve.per_image).smallest()
+        torch.testing.assert_close(lowest.interval, (-largest.high, -largest.low))
+    assert chosen > 0.96 * trials > 0.88 * trials > pointwise
 
 
 def test_gap_is_train_minus_test_with_the_spread_of_both() -> None:
@@ -306,8 +336,9 @@ def test_the_average_gap_is_over_noise_levels_and_images():
     train, test = curve_of([20.0, 22.0], [30.0, 36.0]), curve_of([19.0, 20.0], [25.0, 30.0])
     found = (train - test).mean()
     assert found.value == pytest.approx(27 - 23.5)
-    # Images of 25 and 29 dB against 22 and 25 dB: the extremes of what resampling gives.
-    assert found.interval == pytest.approx((25 - 25, 29 - 22))
+    # Images of 25 and 29 dB against 22 and 25 dB: Welch's interval.
+    expected = stats.ttest_ind([25, 29], [22, 25], equal_var=False).confidence_interval()
+    assert found.interval == pytest.approx((expected.low, expected.high))
 
 
 def test_a_reference_takes_out_that_one_set_is_easier():

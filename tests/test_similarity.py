@@ -392,6 +392,14 @@ def test_verdicts_on_bytes_are_the_same() -> None:
         (lambda x: verdicts(x, x, ratio=2.0), "^ratio: 2.0 is not"),
         (lambda x: verdicts(x, x, same=float("nan")), "^same: nan is not"),
         (lambda x: median(x), r"^values: \(3, 1, 8, 8\) is not"),
+        (
+            lambda x: transition(dict.fromkeys((1, 9), torch.ones(3)), {1: x[0, 0, 0], 9: x[0, 0]}),
+            "^to_train: 8 samples at N = 1; accepted: 3, as in between",
+        ),
+        (
+            lambda x: transition(*[dict.fromkeys((0, 9), torch.ones(3))] * 2),
+            "^between, to_train: N: 0 is not a whole number of at least 1",
+        ),
         (lambda x: median(torch.tensor([float("nan")])), "^values: .* finite"),
         (lambda x: median([1.0]), "^values: is not a float tensor"),
     ],
@@ -400,6 +408,19 @@ def test_bad_input_gives_one_clear_line(call, message) -> None:
     with pytest.raises((ValueError, TypeError), match=message) as error:
         call(images(3))
     assert "\n" not in str(error.value)
+
+
+def test_the_transition_redraws_pairs_and_not_samples():
+    """Where both similarities of a pair vary together, their difference is sure."""
+    ease = 0.1 * torch.randn(200, generator=torch.Generator().manual_seed(0))
+    between = {n: 0.5 + step + ease for n, step in ((10, -0.2), (1000, 0.2))}
+    to_train = {n: 0.5 + ease for n in between}
+    found = transition(between, to_train)
+    assert found.interval == pytest.approx((100, 100), rel=1e-3)
+    of_both = {n: torch.stack([values, values], dim=1) for n, values in to_train.items()}
+    assert transition(between, of_both).interval == pytest.approx(found.interval)
+    few = ({n: values[:7] for n, values in part.items()} for part in (between, to_train))
+    assert transition(*few).interval == pytest.approx((math.nan, math.nan), nan_ok=True)
 
 
 def normal(center: float, seed: int, n: int = 200) -> Tensor:

@@ -12,7 +12,7 @@ from gahb.basis.jacobian import CHUNK, Function, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import at
 from gahb.devices import in_double
-from gahb.metrics.curves import Estimate, interval, resampled_means
+from gahb.intervals import Estimate, mean, of_means
 
 __all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
 
@@ -74,8 +74,7 @@ def trace_jacobian(
     products = _estimates_and_products(at(f, sigma), y, probes, seed)[1]
     if probes is None:
         return Trace(*[products[:, 0]] * 3)
-    low, high = interval(resampled_means(products, seed))
-    return Trace(products.mean(1), low, high)
+    return Trace(products.mean(1), *of_means([products]))
 
 
 def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int = 0) -> Risk:
@@ -113,8 +112,8 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     residuals = (in_double(y.detach()).cpu() - estimates).flatten(1)
     d = residuals.shape[1]
     per_image = 2 * sigma**2 * products.mean(1) + residuals.square().sum(1) - sigma**2 * d
-    low, high = interval(resampled_means(per_image[None], seed))
-    return Risk(float(per_image.mean()), float(low), float(high), per_image)
+    found = mean(per_image)
+    return Risk(found.value, *found.interval, per_image)
 
 
 def _estimates_and_products(

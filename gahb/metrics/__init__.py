@@ -1,8 +1,8 @@
 """How well a denoiser does: PSNR curves, their slopes, and gaps to the test set and the optimum."""
 
+from gahb.intervals import Estimate
 from gahb.metrics.curves import (
     Curve,
-    Estimate,
     noisy,
     psnr,
     psnr_curve,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TypeVar
@@ -15,19 +15,16 @@ from torch import Tensor
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
+from gahb.intervals import Estimate, by_unit, of_means
 
 __all__ = [
-    "RESAMPLES",
     "Curve",
-    "Estimate",
     "Function",
     "denoised",
-    "interval",
     "noisy",
     "psnr",
     "psnr_curve",
     "psnr_from_sigma",
-    "resampled_means",
     "sigma_from_psnr",
     "unit_noise",
 ]
@@ -35,7 +32,6 @@ __all__ = [
 Function = Callable[..., Tensor]
 Level = TypeVar("Level", float, Tensor)
 
-RESAMPLES = 1000
 HIGHEST_PSNR = 150.0  # dB: a mean squared error of 1e-15, the rounding of float32 images
 ROUNDING = 1e-6  # dB, of noise levels that count as the same
 
@@ -152,64 +148,21 @@ def denoised(
         return torch.cat(in_batches(batch, len(x), batch_size or images_at_a_time(denoise, x)))
 
 
-def resampled_means(per_image: Tensor, seed: int = 0) -> Tensor:
-    """Return means over images drawn with replacement, (k, RESAMPLES), of values (k, n).
-
-    One image says nothing about the spread between images: its means are NaN.
-    """
-    n = per_image.shape[1]
-    if n == 1:
-        return per_image.new_full((len(per_image), RESAMPLES), torch.nan)
-    generator = torch.Generator().manual_seed(int(seed))
-    drawn = torch.randint(n, (RESAMPLES, n), generator=generator)
-    one = per_image.new_ones(1, 1)
-    times_drawn = per_image.new_zeros(RESAMPLES, n).scatter_add_(1, drawn, one.expand_as(drawn))
-    return per_image @ times_drawn.T / n
-
-
-def interval(resampled: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the bounds (k,) and (k,) of the central 95% of each row."""
-    low, high = resampled.quantile(resampled.new_tensor([0.025, 0.975]), dim=1)
-    return low, high
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A number measured on a sample, and its 95% interval by bootstrap (NaN for one image).
-
-    Examples
-    --------
-    >>> print(Estimate(1.2, 1.1, 1.3))
-    1.20 [1.10, 1.30]
-    """
-
-    value: float
-    low: float
-    high: float
-
-    @property
-    def interval(self) -> tuple[float, float]:
-        """Both ends of the interval."""
-        return self.low, self.high
-
-    def __str__(self) -> str:
-        return f"{self.value:.2f} [{self.low:.2f}, {self.high:.2f}]"
-
-
 @dataclass(frozen=True, eq=False)
 class Curve:
     """Mean over images of what was measured on each, at every noise level (Figure 1).
 
     The difference of two curves is a curve: ``on_train - on_test`` is the train-test gap
     (Figure 15). Where both were measured on the same images, it is taken image by image, else the
-    two sets are independent, and resampled separately.
+    two sets are independent. The unit of the intervals is an image, however often a set repeats it.
 
     Attributes
     ----------
     x : Tensor
         Input PSNR in dB, or another abscissa, (k,).
     sets : mapping to Tensor
-        Values of each image, (k, n), by the set of images: the curve is the sum of their means.
+        Values of each image, (k, n), by what tells the n images apart: the curve is the sum of
+        their means.
 
     Examples
     --------
@@ -218,11 +171,11 @@ class Curve:
     >>> on_test = Curve.of(levels, torch.tensor([[22.0, 23.0], [29.0, 29.0]]))
     >>> gap = on_train - on_test
     >>> print(gap.value, gap.at(20))
-    tensor([0.5000, 2.0000]) 2.00 [1.00, 3.00]
+    tensor([0.5000, 2.0000]) 2.00 [-10.71, 14.71]
     """
 
     x: Tensor
-    sets: Mapping[object, Tensor]
+    sets: Mapping[tuple[Hashable, ...], Tensor]
 
     @classmethod
     def of(cls, x: Tensor, per_image: Tensor, images: Tensor | None = None) -> Curve:
@@ -232,7 +185,8 @@ class Curve:
         """
         if images is not None and len(images) != per_image.shape[1]:
             raise ValueError(f"images: {len(images)}; accepted: {per_image.shape[1]}")
-        return cls(x, {object() if images is None else _fingerprint(images): per_image})
+        unknown = (object() for _ in range(per_image.shape[1]))
+        return cls(x, {tuple(unknown if images is None else map(_digest, images)): per_image})
 
     @cached_property
     def value(self) -> Tensor:
@@ -251,9 +205,12 @@ class Curve:
 
     @cached_property
     def _interval(self) -> tuple[Tensor, Tensor]:
-        seeds = (0,) if len(self.sets) == 1 else range(1, len(self.sets) + 1)
-        means = map(resampled_means, self.sets.values(), seeds)
-        return interval(torch.stack(list(means)).sum(0))
+        return self._bounds()
+
+    def _bounds(self, together: int = 1) -> tuple[Tensor, Tensor]:
+        parts = [by_unit(part, images) for images, part in self.sets.items()]
+        low, high = of_means(parts, together)
+        return low.to(self.value), high.to(self.value)
 
     @property
     def per_image(self) -> Tensor:
@@ -279,6 +236,26 @@ class Curve:
         if not distance[k] <= ROUNDING:
             raise ValueError(f"x: {x:g} is none of {self.x.tolist()}")
         return Estimate(float(self.value[k]), float(self.low[k]), float(self.high[k]))
+
+    def largest(self) -> Estimate:
+        """Return the largest value over the noise levels; the interval is that of the largest.
+
+        The intervals of all levels, at once, hold it: that of one level chosen for its value would
+        leave out the chance of the choice.
+
+        Examples
+        --------
+        >>> curve = Curve.of(torch.arange(2), torch.tensor([[1.0, 2.0, 3.0], [4.0, 4.0, 4.0]]))
+        >>> print(curve.largest(), curve.smallest())
+        4.00 [4.00, 5.58] 2.00 [-1.58, 4.00]
+        """
+        low, high = self._bounds(together=len(self.x))
+        return Estimate(*(float(values.max()) for values in (self.value, low, high)))
+
+    def smallest(self) -> Estimate:
+        """Return the smallest value over the noise levels, as :meth:`largest` does the largest."""
+        low, high = self._bounds(together=len(self.x))
+        return Estimate(*(float(values.min()) for values in (self.value, low, high)))
 
     def between(self, low: float, high: float) -> Curve:
         """Return the curve over the noise levels in [low, high]."""
@@ -333,8 +310,8 @@ class Curve:
         return Curve(x, {images: linear(part) for images, part in self.sets.items()})
 
 
-def _fingerprint(images: Tensor) -> bytes:
-    return hashlib.sha256(images.detach().cpu().float().numpy().tobytes()).digest()
+def _digest(image: Tensor) -> bytes:
+    return hashlib.sha256(image.detach().cpu().float().numpy().tobytes()).digest()
 
 
 def psnr_curve(
@@ -348,7 +325,8 @@ def psnr_curve(
 
     Image i meets the same noise at every level, whatever the grid, the batch size, the device and
     the number of images: it depends on ``seed`` and i alone. For a set of very few images, repeat
-    them (``x.repeat(100, 1, 1, 1)``): each copy meets noise of its own.
+    them (``x.repeat(100, 1, 1, 1)``): each copy meets noise of its own, and counts with the others
+    as one image.
 
     Parameters
     ----------
