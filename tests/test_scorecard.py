@@ -15,14 +15,12 @@ from gahb.intervals import Estimate
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
-    "adaptive_basis",
     "calpha_optimality",
     "derivations",
     "manifold_suboptimality",
     "memorization_transition",
     "model_variance",
     "other_settings",
-    "shuffled_faces",
 }
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
 
