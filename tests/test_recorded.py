@@ -6,7 +6,7 @@ import pytest
 
 import gahb
 from gahb.book.scorecard import read
-from gahb.metrics import Estimate
+from gahb.intervals import Estimate
 from gahb.settings import read_json
 
 
@@ -79,6 +79,17 @@ def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error
     with pytest.raises(error, match=f"^{message}"):
         gahb.record(page, **numbers)
     assert not file.exists()
+
+
+def test_numbers_of_controls_are_kept_apart(file):
+    trivial = {"affine": {"slope": Estimate(0.4, 0.3, 0.5)}, "zero": {"slope": 0.0}}
+    gahb.record("page", trivial, slope=0.61)
+    assert read("page").keys() == {"slope"}
+    before = file.read_text()
+    gahb.record("page", {**trivial, "zero": {"slope": 0.1}}, slope=0.61)
+    assert file.read_text() != before
+    with pytest.raises(TypeError, match=r"^affine/slope: 'much' is not a number"):
+        gahb.record("page", {"affine": {"slope": "much"}}, slope=0.61)
 
 
 def test_an_unexecuted_chapter_is_named(file):

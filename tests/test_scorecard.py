@@ -7,13 +7,21 @@ from pathlib import Path
 import pytest
 
 from gahb.__main__ import main
-from gahb.book import scorecard
+from gahb.book import controls, scorecard
 from gahb.book import scorecard as recorded
-from gahb.book.scorecard import Claim
-from gahb.metrics import Estimate
+from gahb.book.scorecard import Claim, Condition
+from gahb.intervals import Estimate
 from gahb.settings import read_json
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
+WITHOUT_CONTROLS = {
+    "calpha_optimality",
+    "derivations",
+    "manifold_suboptimality",
+    "memorization_transition",
+    "model_variance",
+    "other_settings",
+}
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
 
 
@@ -28,7 +36,6 @@ def claim():
         heading="In numbers",
         number="between",
         holds=(0.9, 1),
-        in_part=(0.5, 1),
     )
 
 
@@ -40,29 +47,49 @@ def one_claim(artifacts, claim, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "verdict"),
+    ("found", "verdict"),
     [
-        (0.9, "holds"),
-        (1.0, "holds"),
-        (0.89, "holds in part"),
-        (0.5, "holds in part"),
-        (0.49, "does not hold at this scale"),
-        (1.1, "does not hold at this scale"),
-        (math.nan, "not tested"),
+        ((0.95, 0.9, 1.0), "holds"),
+        ((0.95, 0.89, 1.0), "undecided"),
+        ((0.8, 0.7, 0.9), "undecided"),
+        ((0.95, 0.8, 1.2), "undecided"),
+        ((0.8, 0.7, 0.89), "does not hold at this scale"),
+        ((1.2, 1.1, 1.3), "does not hold at this scale"),
+        ((0.9, math.nan, math.nan), "holds"),
+        ((0.89, math.nan, math.nan), "does not hold at this scale"),
+        ((math.nan, math.nan, math.nan), "not tested"),
     ],
 )
-def test_a_verdict_is_the_range_that_the_number_is_in(claim, value, verdict):
-    assert claim.verdict(Estimate(value, 0.0, 2.0)) == verdict
+def test_a_verdict_goes_by_the_interval(claim, found, verdict):
+    assert claim.verdict({"between": Estimate(*found)}) == verdict
 
 
 def test_what_was_not_measured_is_not_tested(claim):
-    assert claim.verdict(None) == "not tested"
+    assert claim.verdict({}) == "not tested"
+
+
+@pytest.mark.parametrize(
+    ("gain", "verdict"),
+    [
+        ((2.0, 1.9, 2.1), "holds"),
+        ((1.0, 0.9, 1.1), "undecided"),
+        ((0.0, 0.0, 0.0), "does not hold at this scale"),
+        (None, "not tested"),
+    ],
+)
+def test_all_conditions_of_a_claim_must_hold(claim, gain, verdict):
+    more = Condition(number="gain", unit="dB", holds=(1, 9))
+    strict = Claim(**{**vars(claim), "requires": (more,)})
+    found = {"between": Estimate(0.95, 0.94, 0.96)}
+    if gain:
+        found["gain"] = Estimate(*gain)
+    assert strict.verdict(found) == verdict
 
 
 @pytest.mark.parametrize("bounds", [None, (1.0, 0.9)])
 def test_a_number_needs_a_range(claim, bounds):
     with pytest.raises(ValueError, match=r"^agree: holds: "):
-        Claim(**{**vars(claim), "holds": bounds, "in_part": None})
+        Claim(**{**vars(claim), "holds": bounds})
 
 
 def test_there_is_one_row_for_every_claim():
@@ -81,7 +108,16 @@ def test_every_claim_points_to_a_section_of_a_page(claim):
 def test_every_number_was_recorded_by_the_page_that_it_is_credited_to(claim):
     text = (BOOK / f"{claim.page}.md").read_text(encoding="utf-8")
     assert re.search(rf'gahb\.record\(\s*"{claim.page}"', text)
-    assert math.isfinite(recorded.read(claim.page)[claim.number].value)
+    found = recorded.read(claim.page)
+    assert all(math.isfinite(found[part.number].value) for part in claim.conditions)
+
+
+@pytest.mark.parametrize("row", scorecard.rows(), ids=lambda row: row.claim.name)
+def test_a_claim_says_which_controls_pass(row):
+    assert set(row.passing) == set(row.claim.also_true_of)
+    assert not row.controls.keys() - set(controls.NAMES)
+    if row.claim.number and row.claim.page not in WITHOUT_CONTROLS:
+        assert row.controls
 
 
 def test_no_verdict_is_worse_than_the_one_that_was_kept():
@@ -93,12 +129,12 @@ def test_no_verdict_is_worse_than_the_one_that_was_kept():
 def test_a_changed_number_changes_the_verdict_and_the_command_fails(one_claim, capsys):
     recorded.record("model_variance", between=0.95)
     assert main(["scorecard", "--write"]) == 0
-    recorded.record("model_variance", between=0.8)
+    recorded.record("model_variance", between=Estimate(0.8, 0.7, 0.9))
     (row,) = scorecard.rows()
-    assert row.verdict == "holds in part"
-    assert "0.8" in scorecard.as_html([row])
+    assert row.verdict == "undecided"
+    assert "0.8 [0.7, 0.9]" in scorecard.as_html([row])
     assert main(["scorecard"]) == 1
-    assert "gahb: agree is worse than before: holds in part" in capsys.readouterr().err
+    assert "gahb: agree is worse than before: undecided" in capsys.readouterr().err
     recorded.record("model_variance", between=0.99)
     assert main(["scorecard"]) == 0
 
@@ -112,12 +148,32 @@ def test_a_number_that_is_gone_is_worse_than_any(one_claim):
 
 
 def test_the_command_shows_paper_and_ours(one_claim, capsys):
-    recorded.record("model_variance", between=Estimate(0.957, 0.94, 0.97))
+    trivial = {"affine": {"between": 0.995}, "zero": {"other": 0.0}}
+    recorded.record("model_variance", trivial, between=Estimate(0.957, 0.94, 0.97))
     assert main(["scorecard"]) == 0
     shown = capsys.readouterr().out
     assert "HOLDS: Two networks agree." in shown
     assert "paper: 0.9; ours: 0.957 [0.94, 0.97]" in shown
-    assert "1 claims at edition smoke: 1 holds, 0 holds in part" in shown
+    assert "1 claims at edition smoke: 1 holds, 0 undecided" in shown
+    assert "controls that pass: also true of: affine" in shown
+
+
+@pytest.mark.parametrize(
+    ("trivial", "told"),
+    [
+        ({"affine": {"between": 0.995}, "box blur": {"between": 0.95}}, "of: affine, box blur"),
+        ({"affine": {"between": 0.5}, "box blur": {"between": 0.6}}, "none of 2"),
+        ({"affine": {"between": Estimate(0.95, 0.8, 1.0)}}, "none of 1"),
+        ({"affine": {"other": 0.995}}, "–"),
+        ({}, "–"),
+    ],
+)
+def test_the_table_shows_the_controls_that_pass(one_claim, trivial, told):
+    recorded.record("model_variance", trivial, between=0.1)
+    (row,) = scorecard.rows()
+    assert row.trivial.endswith(told)
+    assert told in scorecard.as_html([row])
+    assert row.verdict == "does not hold at this scale"  # theirs do not count
 
 
 def test_the_table_is_safe_and_links_to_the_section(one_claim):

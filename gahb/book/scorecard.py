@@ -3,14 +3,17 @@
 A chapter writes its numbers at its end, and reads them nowhere: whoever quotes one, quotes what the
 last execution of the chapter gave. A file changes only when a number does by more than the digits
 that are kept, so that an execution that finds the same numbers leaves no trace.
+
+Beside its own numbers it writes those that trivial denoisers give in their place
+(:mod:`gahb.book.controls`): a claim that holds of one of them says little of a network.
 """
 
 from __future__ import annotations
 
 import math
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -19,12 +22,13 @@ from typing import Any
 
 from gahb.book.artifacts import read_stored
 from gahb.checks import shown
-from gahb.metrics import Estimate
+from gahb.intervals import Estimate
 from gahb.settings import DamagedError, artifacts_folder, edition, write_json
 
 __all__ = [
     "VERDICTS",
     "Claim",
+    "Condition",
     "Row",
     "anchor",
     "as_html",
@@ -42,14 +46,28 @@ __all__ = [
 RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
 
-VERDICTS = ("holds", "holds in part", "does not hold at this scale", "not tested")
+VERDICTS = ("holds", "undecided", "does not hold at this scale", "not tested")
 """From the best to the one that says nothing."""
 
+OF = "/"  # in a file, before the name of a number and after that of the control which gave it
 
-def record(page: str, **numbers: float | Estimate) -> None:
+
+def record(
+    page: str,
+    controls: Mapping[str, Mapping[str, float | Estimate]] | None = None,
+    **numbers: float | Estimate,
+) -> None:
     """Keep the numbers that a chapter has measured, for the scorecard and other pages to quote.
 
-    Estimates are kept with their intervals.
+    Parameters
+    ----------
+    page : str
+        Name of the chapter, such as ``model_variance``.
+    controls : mapping of str to mapping, optional
+        By the name of a trivial denoiser (:func:`gahb.book.controls.of`): what the same cells
+        measured of it, under the same names.
+    **numbers : float or Estimate
+        What was measured, by name; estimates are kept with their intervals.
 
     Examples
     --------
@@ -63,7 +81,12 @@ def record(page: str, **numbers: float | Estimate) -> None:
         )
     if not numbers:
         raise ValueError("numbers: there are none; accepted: at least one, as name=value")
-    new = {name: _kept(name, number) for name, number in numbers.items()}
+    trivial = {
+        f"{control}{OF}{name}": number
+        for control, found in (controls or {}).items()
+        for name, number in found.items()
+    }
+    new = {name: _kept(name, number) for name, number in {**numbers, **trivial}.items()}
     try:
         old = read_stored(_file(page)) or {}
     except DamagedError:
@@ -74,13 +97,19 @@ def record(page: str, **numbers: float | Estimate) -> None:
 
 def read(page: str) -> dict[str, Estimate]:
     """Return the numbers of a chapter; those without an interval have NaN at its ends."""
-    stored = read_stored(_file(page))
-    if stored is None:
+    if read_stored(_file(page)) is None:
         raise FileNotFoundError(f"page: {page} has recorded no numbers; execute the chapter first")
-    return {
-        name: Estimate(value, *(interval or (math.nan, math.nan)))
-        for name, (value, *interval) in stored.items()
-    }
+    return _measured(page)[""]
+
+
+def _measured(page: str) -> dict[str, dict[str, Estimate]]:
+    """Return the numbers of a chapter itself, under no name, and those of each control."""
+    found: dict[str, dict[str, Estimate]] = {"": {}}
+    for key, (value, *interval) in (read_stored(_file(page)) or {}).items():
+        control, _, name = key.rpartition(OF)
+        number = Estimate(value, *(interval or (math.nan, math.nan)))
+        found.setdefault(control, {})[name] = number
+    return found
 
 
 def _file(page: str) -> Path:
@@ -111,11 +140,41 @@ def _same(page: str, old: dict[str, list[float]], new: dict[str, list[float]]) -
     )
 
 
-def _deciding(page: str, name: str) -> float:
+def _deciding(page: str, key: str) -> float:
     """Return the smallest bound by which a number is judged: what is far below decides nothing."""
-    judged = [claim for claim in claims() if (claim.page, claim.number) == (page, name)]
-    ranges = [claim.holds or () for claim in judged] + [claim.in_part or () for claim in judged]
-    return min((abs(bound) for bounds in ranges for bound in bounds if bound), default=0.0)
+    judged = (part for claim in claims() if claim.page == page for part in claim.conditions)
+    bounds = [part.holds for part in judged if part.number == key.rpartition(OF)[2]]
+    return min((abs(bound) for both in bounds for bound in both if bound), default=0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """A recorded number, its unit, and the range, ends included, in which a claim holds."""
+
+    number: str
+    unit: str = ""
+    holds: tuple[float, float]
+
+    def verdict(self, found: Estimate | None) -> str:
+        """Return one of ``VERDICTS`` by the interval, or by the number where it has none.
+
+        The claim holds if all of it is in the range, does not if none is, and else is undecided.
+        """
+        if found is None or math.isnan(found.value):
+            return VERDICTS[3]
+        low, high = (found.value if math.isnan(end) else end for end in found.interval)
+        if self.holds[0] <= low and high <= self.holds[1]:
+            return VERDICTS[0]
+        return VERDICTS[1] if low <= self.holds[1] and self.holds[0] <= high else VERDICTS[2]
+
+    def shown(self, found: Estimate | None) -> str:
+        """Return what was measured, with its interval if it has one, and the unit."""
+        if found is None:
+            return "–"
+        text = _shown(found.value)
+        if not math.isnan(found.low):
+            text += f" [{_shown(found.low)}, {_shown(found.high)}]"
+        return f"{text} {self.unit}".rstrip()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,8 +191,12 @@ class Claim:
     number, unit : str, optional
         Name under which that chapter records what it measured (:func:`gahb.record`), and of what
         it is a measure.
-    holds, in_part : tuple of float, optional
-        Ranges, ends included, of the number where the claim holds, and where it holds in part.
+    holds : tuple of float, optional
+        Range, ends included, of the number where the claim holds.
+    requires : tuple of Condition
+        What must hold besides, for the claim to be more than a trivial denoiser can do.
+    also_true_of : tuple of str
+        Controls (:mod:`gahb.book.controls`) of which it holds as well, and says nothing.
     """
 
     name: str
@@ -145,29 +208,28 @@ class Claim:
     number: str | None = None
     unit: str = ""
     holds: tuple[float, float] | None = None
-    in_part: tuple[float, float] | None = None
+    requires: tuple[Condition, ...] = ()
+    also_true_of: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        if self.number is None:
-            return
-        if self.holds is None:
+        if self.number is not None and self.holds is None:
             raise ValueError(f"{self.name}: holds: missing; accepted: a range [low, high]")
-        for name in ("holds", "in_part"):
-            low, high = getattr(self, name) or self.holds
+        for low, high in (part.holds for part in self.conditions):
             if not low <= high:
-                raise ValueError(f"{self.name}: {name}: [{low}, {high}] is not [low, high]")
+                raise ValueError(f"{self.name}: holds: [{low}, {high}] is not [low, high]")
 
-    def verdict(self, found: Estimate | None) -> str:
-        """Return one of ``VERDICTS``, for what was measured, or for None if nothing was.
+    @property
+    def conditions(self) -> tuple[Condition, ...]:
+        """All that must hold; nothing where no number tests the claim."""
+        if self.number is None or self.holds is None:
+            return ()
+        first = Condition(number=self.number, unit=self.unit, holds=self.holds)
+        return (first, *self.requires)
 
-        The number itself is judged, not its interval, which only knows of chance.
-        """
-        if found is None or math.isnan(found.value):
-            return VERDICTS[3]
-        for verdict, bounds in zip(VERDICTS, (self.holds, self.in_part), strict=False):
-            if bounds is not None and bounds[0] <= found.value <= bounds[1]:
-                return verdict
-        return VERDICTS[2]
+    def verdict(self, found: Mapping[str, Estimate]) -> str:
+        """Return the worst verdict on its conditions, for numbers by name."""
+        verdicts = [part.verdict(found.get(part.number)) for part in self.conditions]
+        return max(verdicts, key=VERDICTS.index, default=VERDICTS[3])
 
 
 @cache
@@ -177,29 +239,46 @@ def claims() -> tuple[Claim, ...]:
     return tuple(_claim(**fields) for fields in listed["claim"])
 
 
-def _claim(**fields: Any) -> Claim:
-    """Return a claim of the file, where ranges are lists."""
-    return Claim(**fields | {k: tuple(v) for k, v in fields.items() if isinstance(v, list)})
+def _claim(requires: Sequence[dict[str, Any]] = (), **fields: Any) -> Claim:
+    """Return a claim of the file, where ranges are lists and conditions are tables."""
+    conditions = tuple(Condition(**_with_tuples(part)) for part in requires)
+    return Claim(requires=conditions, **_with_tuples(fields))
+
+
+def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
 
 
 @dataclass(frozen=True)
 class Row:
-    """A claim, what the present edition measured of it (None if nothing), and the verdict."""
+    """A claim, what the present edition measured of it, and the verdict.
+
+    ``found`` holds the numbers of the chapter by name; ``controls`` the verdict on each trivial
+    denoiser that was measured in the same way.
+    """
 
     claim: Claim
-    found: Estimate | None
+    found: Mapping[str, Estimate]
     verdict: str
+    controls: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def ours(self) -> str:
-        """What was measured, with its interval if it has one, and its unit."""
-        if self.found is None:
-            return "–"
-        low, high = self.found.interval
-        number = _shown(self.found.value)
-        if not math.isnan(low):
-            number += f" [{_shown(low)}, {_shown(high)}]"
-        return f"{number} {self.claim.unit}".rstrip()
+        """What was measured of each condition, with its interval if it has one, and its unit."""
+        parts = [part.shown(self.found.get(part.number)) for part in self.claim.conditions]
+        return "; ".join(parts) or "–"
+
+    @property
+    def passing(self) -> tuple[str, ...]:
+        """The controls of which the claim holds."""
+        return tuple(name for name, verdict in self.controls.items() if verdict == VERDICTS[0])
+
+    @property
+    def trivial(self) -> str:
+        """Which controls pass, in words."""
+        if self.passing:
+            return "also true of: " + ", ".join(self.passing)
+        return f"none of {len(self.controls)}" if self.controls else "–"
 
 
 def _shown(number: float) -> str:
@@ -208,20 +287,33 @@ def _shown(number: float) -> str:
 
 
 def rows() -> list[Row]:
-    """Return all claims, judged by what the chapters recorded at the present edition."""
-    pages = {claim.page for claim in claims()}
-    numbers = {page: read(page) if _file(page).is_file() else {} for page in pages}
-    found = [(claim, numbers[claim.page].get(claim.number or "")) for claim in claims()]
-    return [Row(claim, number, claim.verdict(number)) for claim, number in found]
+    """Return all claims, judged by what the chapters recorded at the present edition.
+
+    Examples
+    --------
+    >>> {row.verdict for row in rows()} <= set(VERDICTS)
+    True
+    """
+    pages = {claim.page: _measured(claim.page) for claim in claims()}
+    return [_row(claim, pages[claim.page]) for claim in claims()]
+
+
+def _row(claim: Claim, measured: Mapping[str, Mapping[str, Estimate]]) -> Row:
+    """Return a claim, judged by the numbers of its page; controls without these are left out."""
+    verdicts = {name: claim.verdict(numbers) for name, numbers in measured.items()}
+    tested = {name: verdict for name, verdict in verdicts.items() if verdict != VERDICTS[3]}
+    tested.pop("", None)
+    return Row(claim, measured[""], verdicts[""], tested)
 
 
 def as_text(table: Sequence[Row]) -> str:
-    """Return the scorecard for a terminal: three lines per claim, then the counts."""
+    """Return the scorecard for a terminal: four lines per claim, then the counts."""
     lines = []
     for row in table:
         lines.append(f"{row.verdict.upper()}: {row.claim.says}")
         lines.append(f"    {row.claim.where}; paper: {row.claim.paper}; ours: {row.ours}")
         lines.append(f"    book/{row.claim.page}.md, {row.claim.heading!r} ({row.claim.name})")
+        lines.append(f"    controls that pass: {row.trivial}")
     counts = ", ".join(f"{count(table, verdict)} {verdict}" for verdict in VERDICTS)
     return "\n".join([*lines, f"{len(table)} claims at edition {edition()}: {counts}"])
 
@@ -233,7 +325,7 @@ def count(table: Iterable[Row], verdict: str) -> int:
 
 def as_html(table: Sequence[Row]) -> str:
     """Return the scorecard as a table for a page, with links to the sections that measure."""
-    head = ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict")
+    head = ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict", "Controls")
     cells = "".join(f"<th>{title}</th>" for title in head)
     body = "".join(_html_row(row) for row in table)
     return f'<table class="scorecard"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
@@ -244,7 +336,8 @@ def _html_row(row: Row) -> str:
     where = f'<a href="{claim.page}.html#{anchor(claim.heading)}">{escape(claim.where)}</a>'
     kind = row.verdict.split(" at ")[0].replace(" ", "-")
     verdict = f'<span class="verdict {kind}">{row.verdict}</span>'
-    cells = (where, escape(claim.says), escape(claim.paper), escape(row.ours), verdict)
+    texts = (claim.says, claim.paper, row.ours)
+    cells = (where, *map(escape, texts), verdict, escape(row.trivial))
     return f'<tr id="{claim.name}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 

@@ -54,7 +54,9 @@ def kl_gap(
     .. math:: \mathrm{KL} \le \int \bigl(\mathrm{MSE}(f, \sigma^2) -
               \mathrm{MSE}(f^\star, \sigma^2)\bigr)\, \sigma^{-3}\, d\sigma
 
-    with errors summed over pixels, for the density that is sampled with f and that of the images x.
+    with errors summed over pixels, for the density of the images x and that which the exact reverse
+    diffusion draws with f, from infinite noise down to none. It says nothing of what a sampler adds
+    by finite steps, such as :func:`gahb.sample`: of an optimal f it is zero, and that is not.
     Where f is itself the posterior mean of a density, the integral is the divergence from it [1]_.
     Over some of the noise levels, it is a lower estimate of that bound.
 

@@ -375,7 +375,8 @@ class OracleBasis(Oracle):
         \lambda_k = \frac{\langle x, e_k \rangle^2}{\langle x, e_k \rangle^2 + \sigma^2}:
 
     no factors that do not depend on the noise have a smaller expected error (equations 11 and 12).
-    Since x is not known, no denoiser can do this; it bounds what the basis is good for.
+    It is a yardstick, not a bound: the factors of a denoiser may depend on the noise, and one that
+    knows the density may do better in the same basis.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-r"""Algorithm 1: sample images from the density that a denoiser implies.
+r"""Algorithm 1: sample images with a denoiser, from near the density that it stands for.
 
 From :math:`x_0 \sim \mathcal N(m, \sigma_0^2\,\mathrm{Id})`, each step goes a part of the way to
 the denoised image, and adds less noise than it removed:
@@ -8,7 +8,7 @@ the denoised image, and adds less noise than it removed:
     \gamma_t^2 = \bigl((1 - \beta h_t)^2 - (1 - h_t)^2\bigr)\,\sigma_{t-1}^2,
 
 where :math:`\sigma_t = \lVert f(x_t) - x_t \rVert / \sqrt d` is the noise level of :math:`x_t`, so
-that :math:`\sigma_t = (1 - \beta h_t)\,\sigma_{t-1}` if the denoiser is exact.
+that :math:`\sigma_t = (1 - \beta h_t)\,\sigma_{t-1}` where the estimate is the clean image itself.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ __all__ = ["Samples", "Schedule", "Trajectory", "sample"]
 
 SCHEDULES = ("accelerated", "fixed")
 TINY = torch.finfo(torch.float32).tiny
-PATIENCE = 3  # times the steps of an exact denoiser
+PATIENCE = 3  # times the steps towards a constant estimate
 NAMED_AT_MOST = 10  # images in an error
 
 
@@ -65,7 +65,7 @@ class Schedule:
         return self.h if self.kind == "fixed" else self.h * t / (1 + self.h * (t - 1))
 
     def shrinkage(self, t: int) -> float:
-        """Return sigma_t / sigma_{t-1} of an exact denoiser, 1 - beta h_t."""
+        """Return sigma_t / sigma_{t-1} where the estimate does not move, 1 - beta h_t."""
         return 1 - self.beta * self.size(t)
 
     def injected(self, t: int) -> float:
@@ -79,7 +79,11 @@ class Schedule:
         return 2 * max(self.sigma_0, 1.0)
 
     def exact_steps(self) -> int:
-        """Return the number of steps until the noise level is below sigma_end, if f is exact."""
+        """Return the number of steps until sigma_t is below sigma_end, if f(x_t) does not move.
+
+        That is so of a denoiser that knows the clean image. Posterior means take fewer: their
+        residual is smaller than the noise, by their error.
+        """
         sigma, t = self.sigma_0, 0
         while sigma >= self.sigma_end:
             t += 1
@@ -161,7 +165,12 @@ def sample(
     max_steps: int | None = None,
     strict: bool = True,
 ) -> Samples:
-    """Sample images from the density that a denoiser implies (Algorithm 1).
+    """Sample images with a denoiser, from near the density that it stands for (Algorithm 1).
+
+    Not from that density: the start lacks the covariance of the images, the noise level is taken
+    from the residual, which is smaller than the noise, and the steps are finite. With the posterior
+    mean of a Gaussian of 16 x 16 faces, variances are 0.8 of the true ones, and those of ``fixed``
+    steps 1.1. :func:`gahb.sampling.reverse_diffusion` is exact in the limit of many steps.
 
     Each image stops by itself, at the first noise level below ``sigma_end``, and gives f(x_t). Its
     noise depends on ``seed`` and its number alone, so that two denoisers meet the same noise.
@@ -181,7 +190,8 @@ def sample(
         First and last noise level, on the scale where images lie in [0, 1].
     schedule : str
         ``fixed``: h_t = h, as in the paper; ``accelerated``: h_t = h t / (1 + h (t - 1)), as in
-        its code, which takes 97 steps where the other takes 2,995.
+        its code, which takes 97 steps where the other takes 2,995, if f(x_t) does not move; with
+        posterior means both take fewer.
     mean : float or Tensor
         Mean m of the images, a number or a tensor that broadcasts to (C, H, W).
     measurement : Measurement, optional
@@ -191,7 +201,7 @@ def sample(
     batch_size : int, optional
         Images denoised at a time; by default 64, on a GPU as many as its memory holds.
     max_steps : int, optional
-        Steps after which an image is given up; by default three times those of an exact denoiser.
+        Steps after which an image is given up; by default three times those to a constant estimate.
     strict : bool
         Raise an error where images diverge or are given up; otherwise their ``steps`` are -1.
 

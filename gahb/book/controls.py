@@ -1,0 +1,83 @@
+"""Denoisers that have learned nothing, or all by heart: what one of them can do shows nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from gahb.checks import check_choice
+from gahb.denoiser import Denoiser
+from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.training import Recipe
+from gahb.vectors import gray_levels
+
+__all__ = ["NAMES", "box_blur", "identity", "of", "zero"]
+
+NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
+
+
+def of(
+    recipe: Recipe, *names: str, images: Tensor | None = None
+) -> dict[str, Callable[..., Tensor]]:
+    """Return the controls of a training by name: denoisers to run where its network runs.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The training, whose images and architecture they have.
+    *names : str
+        Which; by default all. ``identity``, ``box blur`` (of 5 x 5 pixels) and ``zero`` know no
+        image; ``untrained`` is the network with its initial weights; ``memorizer`` the posterior
+        mean of the training set, and ``affine`` that of the Gaussian of its mean and covariance,
+        the best affine denoiser. The last two take the noise level. ``affine`` needs the
+        eigenvectors of the covariance: a second at 32 x 32 pixels, minutes at 80 x 80.
+    images : Tensor, optional
+        Training set of these two in the place of the recipe's, (n, C, H, W), in [0, 1] or uint8:
+        two halves of one set are as disjoint as two sets are.
+
+    Examples
+    --------
+    >>> from gahb.book import recipes
+    >>> recipe = recipes.get("faces-unet-n10-s1", edition="smoke")
+    >>> f = of(recipe, "box blur", "affine")
+    >>> f["affine"](torch.rand(2, 1, 16, 16), sigma=0.1).shape
+    torch.Size([2, 1, 16, 16])
+    """
+    for name in names:
+        check_choice("names", name, NAMES)
+
+    def known() -> Tensor:
+        return recipe.train_images() if images is None else images
+
+    make: dict[str, Callable[[], Callable[..., Tensor]]] = {
+        "identity": lambda: identity,
+        "box blur": lambda: box_blur,
+        "zero": lambda: zero,
+        "untrained": lambda: Denoiser(recipe.build()),
+        "memorizer": lambda: EmpiricalBayes(known()),
+        "affine": lambda: Gaussian.of(gray_levels(known())),
+    }
+    return {name: make[name]() for name in names or NAMES}
+
+
+def identity(y: Tensor) -> Tensor:
+    """Return the noisy images as they are."""
+    return y
+
+
+def zero(y: Tensor) -> Tensor:
+    """Return black images, which have a derivative in ``y``: zero."""
+    return 0 * y
+
+
+def box_blur(y: Tensor) -> Tensor:
+    """Return the averages over 5 x 5 pixels, or what of them lies inside the image.
+
+    Examples
+    --------
+    >>> box_blur(torch.ones(1, 1, 8, 8)).unique()
+    tensor([1.])
+    """
+    return F.avg_pool2d(y, 5, stride=1, padding=2, count_include_pad=False)
