@@ -1,0 +1,74 @@
+"""A Sphinx extension: what the theme and the widgets leave to be mended on every page."""
+
+import json
+import re
+from html import escape
+from importlib.metadata import version
+from typing import Any
+
+from sphinx.application import Sphinx
+
+DESCRIPTION = (
+    "An executable book: why diffusion models generalize instead of memorizing, from denoisers "
+    "that shrink images in geometry-adaptive harmonic bases."
+)
+STATE = re.compile(
+    r'<script type="application/vnd.jupyter.widget-state\+json">(.*?)</script>', re.S
+)
+VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*?)</script>', re.S)
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Mend pages once all other extensions have had them."""
+    app.connect("config-inited", sign)
+    app.connect("html-page-context", mend, priority=900)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def sign(app: Sphinx, config: Any) -> None:
+    """Say at the foot of every page which version it is of, and under which terms."""
+    source = config.html_theme_options["repository_url"]
+    config.html_theme_options["extra_footer"] = (
+        f'<p>Version {version("gahb")} · <a href="{source}/blob/main/LICENSE">MIT license</a> · '
+        f'<a href="{source}/blob/main/CITATION.cff">how to cite</a></p>'
+    )
+
+
+def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
+    """Take the scripts of Thebe off, which has no button, and add what is missing."""
+    scripts = context.get("script_files", [])
+    context["script_files"] = [script for script in scripts if not of_thebe(script)]
+    picture = (
+        f"{app.config.html_theme_options['repository_url']}/raw/main/book/_static/transition.png"
+    )
+    about = {"og:type": "website", "og:title": context.get("title", ""), "og:image": picture}
+    tags = [f'<meta property="{name}" content="{escape(text)}" />' for name, text in about.items()]
+    tags += [f'<meta name="description" content="{escape(DESCRIPTION)}" />']
+    context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
+    if "body" in context:
+        context["body"] = with_still_pictures(context["body"])
+
+
+def of_thebe(script: Any) -> bool:
+    """Whether a script configures Thebe: on pages of two extensions it does so twice, an error."""
+    body = getattr(script, "attributes", {}).get("body") or ""
+    return "thebe" in f"{getattr(script, 'filename', script)} {body}".lower()
+
+
+def with_still_pictures(body: str) -> str:
+    """Return a page whose steppers show their first picture where no scripts run."""
+    state = STATE.search(body)
+    models = json.loads(state[1])["state"] if state else {}
+
+    def parts(model: str) -> list[str]:
+        children = models[model]["state"].get("children", [])
+        return [child.removeprefix("IPY_MODEL_") for child in children]
+
+    def with_still(view: re.Match[str]) -> str:
+        for part in parts(json.loads(view[1])["model_id"]):
+            if models[part]["model_name"] == "StackModel":
+                picture = models[parts(part)[0]]["state"]["value"]
+                return f"{view[0]}<noscript>{picture}</noscript>"
+        return view[0]
+
+    return VIEW.sub(with_still, body)
