@@ -73,8 +73,8 @@ class Page:
 
     def __init__(self, browser: Browser, url: str, **screen: Any) -> None:
         self.browser = browser
-        target = browser.send("Target.createTarget", url="about:blank")["targetId"]
-        attached = browser.send("Target.attachToTarget", targetId=target, flatten=True)
+        self.target = browser.send("Target.createTarget", url="about:blank")["targetId"]
+        attached = browser.send("Target.attachToTarget", targetId=self.target, flatten=True)
         self.session = attached["sessionId"]
         self.send("Runtime.enable")
         if screen:
@@ -99,6 +99,10 @@ class Page:
         while not self.run(condition):
             assert time.monotonic() < end, f"never true: {condition}"
             time.sleep(0.05)
+
+    def close(self) -> None:
+        """Close the page, and leave the browser."""
+        self.browser.send("Target.closeTarget", targetId=self.target)
 
     def errors(self) -> list[Any]:
         """Exceptions that nobody caught, and what was logged as an error, up to now."""

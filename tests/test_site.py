@@ -1,0 +1,60 @@
+"""The rendered pages: no error of a script, and nothing that keeps a reader out, light or dark."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import axe_core_python
+import pages
+import pytest
+from browser import CHROMIUM, Browser, Page, opened
+from chapters import ROOT
+
+AXE = (Path(axe_core_python.__file__).parent / "axe.min.js").read_text(encoding="utf-8")
+HTML = ROOT / "_build" / "html"
+BUILT = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/**/*.html"))
+GRAVE = """axe.run().then(({ violations }) => violations
+  .filter(({ impact }) => ["serious", "critical"].includes(impact))
+  .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(" | ")}`))"""
+DARK = "document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark'; 0"
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with opened(tmp_path_factory.mktemp("profile")) as running:
+        yield running
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium, to open a page")
+@pytest.mark.parametrize("name", BUILT)
+def test_page_is_open_to_everybody(browser: Browser, name: str) -> None:
+    page = Page(
+        browser, (HTML / name).as_uri(), width=1400, height=1000, deviceScaleFactor=1, mobile=False
+    )
+    page.run(f"{AXE}; 0")
+    assert page.run(GRAVE) == []
+    page.run(DARK)
+    assert page.run(GRAVE) == []
+    assert page.errors() == []
+    page.close()
+
+
+WIDGET = """
+<script type="application/vnd.jupyter.widget-state+json">
+{"state": {
+  "1": {"model_name": "VBoxModel", "state": {"children": ["IPY_MODEL_2", "IPY_MODEL_3"]}},
+  "2": {"model_name": "HBoxModel", "state": {}},
+  "3": {"model_name": "StackModel", "state": {"children": ["IPY_MODEL_4", "IPY_MODEL_5"]}},
+  "4": {"model_name": "HTMLModel", "state": {"value": "<img src='first'>"}},
+  "5": {"model_name": "HTMLModel", "state": {"value": "<img src='second'>"}}
+}}
+</script>
+<script type="application/vnd.jupyter.widget-view+json">{"model_id": "1"}</script>
+<p>next</p>
+"""
+
+
+def test_stepper_shows_its_first_picture_where_no_scripts_run() -> None:
+    body = pages.with_still_pictures(WIDGET)
+    assert "</script><noscript><img src='first'></noscript>\n<p>next" in body
+    assert body.count("<noscript>") == 1
+    assert pages.with_still_pictures("<p>no widget</p>") == "<p>no widget</p>"
