@@ -17,7 +17,6 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
     "calpha_optimality",
     "derivations",
-    "manifold_suboptimality",
     "memorization_transition",
     "model_variance",
     "other_settings",
