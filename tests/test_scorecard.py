@@ -15,7 +15,6 @@ from gahb.intervals import Estimate
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
-    "calpha_optimality",
     "derivations",
     "memorization_transition",
     "model_variance",
