@@ -15,9 +15,7 @@ from gahb.settings import read_json
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
-    "calpha_optimality",
     "derivations",
-    "manifold_suboptimality",
     "memorization_transition",
     "model_variance",
     "other_settings",
