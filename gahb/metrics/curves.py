@@ -6,7 +6,7 @@ import hashlib
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TypeVar
 
 import torch
@@ -123,7 +123,8 @@ def unit_noise(x: Tensor, seed: int) -> Tensor:
     """Return unit noise (n, C, H, W), image after image from the generator of the CPU."""
     check_count("seed", seed, minimum=0)
     generator = torch.Generator().manual_seed(int(seed))
-    return torch.stack([torch.randn(x.shape[1:], generator=generator) for _ in x])
+    drawn = partial(torch.randn, x.shape[1:], generator=generator, dtype=torch.float32)
+    return torch.stack([drawn() for _ in x])
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ __all__ = ["Samples", "Schedule", "Trajectory", "sample"]
 
 SCHEDULES = ("accelerated", "fixed")
 TINY = torch.finfo(torch.float32).tiny
+empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is
 PATIENCE = 3  # times the steps towards a constant estimate
 NAMED_AT_MOST = 10  # images in an error
 
@@ -301,10 +302,10 @@ class Record:
         chosen = list(keep)
         for step in chosen:
             check_count("keep", step, minimum=0)
-        self.images, self.steps = torch.empty(n, *shape), torch.full((n,), -1)
+        self.images, self.steps = empty(n, *shape), torch.full((n,), -1)
         self.sigma: list[Tensor] = []
-        noisy, denoised = torch.empty(2, n, len(chosen), *shape)
-        steps, sigma = torch.tensor(chosen, dtype=torch.long), torch.empty(n, len(chosen))
+        noisy, denoised = empty(2, n, len(chosen), *shape)
+        steps, sigma = torch.tensor(chosen, dtype=torch.long), empty(n, len(chosen))
         self.way = Trajectory(steps, noisy, denoised, sigma)
 
     def add(self, state: State) -> None:
@@ -312,7 +313,7 @@ class Record:
         t, which, *values, finished = state
         noisy, denoised, sigma = (value.to("cpu", torch.float32) for value in values)
         if t == len(self.sigma):
-            self.sigma.append(torch.full((len(self.images),), torch.nan))
+            self.sigma.append(torch.full((len(self.images),), torch.nan, dtype=torch.float32))
         self.sigma[t][which] = sigma
         self.images[which] = denoised
         self.steps[which[finished.cpu()]] = t
@@ -354,7 +355,7 @@ def _checked_mean(mean: Any, shape: tuple[int, ...], f: Any) -> Tensor:
     accepted = f"a finite number, or a tensor that broadcasts to {shape}"
     if isinstance(mean, bool) or not isinstance(mean, int | float | Tensor):
         raise TypeError(f"mean: {type(mean).__name__} is not {accepted}")
-    middle = torch.as_tensor(mean).to(weight_of(f, otherwise=torch.empty(0)))
+    middle = torch.as_tensor(mean).to(weight_of(f, otherwise=empty(0)))
     try:
         middle = middle.expand(shape)
     except RuntimeError:
