@@ -50,6 +50,14 @@ def test_they_are_what_their_names_say(recipe, trivial):
     )
 
 
+def test_two_halves_of_a_set_give_two_denoisers(recipe):
+    halves = recipe.train_images().chunk(2)
+    y = gray_levels(halves[0][:1])
+    exact, other = (controls.of(recipe, "memorizer", images=x)["memorizer"] for x in halves)
+    assert torch.allclose(exact(y, 0.01), y, atol=1e-6)
+    assert not torch.allclose(other(y, 0.01), y, atol=0.1)
+
+
 def test_the_blur_averages_five_by_five_pixels():
     y = torch.zeros(1, 1, 9, 9)
     y[0, 0, 4, 4] = 25

@@ -7,7 +7,7 @@ import pytest
 
 import gahb
 from gahb.book.scorecard import read
-from gahb.metrics import Estimate
+from gahb.intervals import Estimate
 
 
 @pytest.fixture

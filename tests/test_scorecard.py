@@ -11,7 +11,7 @@ from gahb.__main__ import main
 from gahb.book import controls, scorecard
 from gahb.book import scorecard as recorded
 from gahb.book.scorecard import Claim, Condition
-from gahb.metrics import Estimate
+from gahb.intervals import Estimate
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {

@@ -20,7 +20,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gahb.metrics import Estimate
+from gahb.intervals import Estimate
 from gahb.settings import artifacts_folder, edition, read_json, write_json
 
 __all__ = [
