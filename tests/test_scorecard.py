@@ -19,9 +19,6 @@ WITHOUT_CONTROLS = {
     "calpha_optimality",
     "derivations",
     "manifold_suboptimality",
-    "memorization_transition",
-    "model_variance",
-    "other_settings",
     "shuffled_faces",
 }
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
