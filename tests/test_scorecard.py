@@ -16,9 +16,6 @@ from gahb.settings import read_json
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
     "derivations",
-    "memorization_transition",
-    "model_variance",
-    "other_settings",
 }
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
 
