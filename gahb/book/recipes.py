@@ -15,7 +15,7 @@ from gahb import settings
 from gahb.checks import check_choice, shown
 from gahb.training import Recipe
 
-__all__ = ["SUBSETS", "by_figure", "every", "find", "get"]
+__all__ = ["SUBSETS", "by_figure", "every", "find", "get", "pending"]
 
 SUBSETS = ("S1", "S2")
 
@@ -40,6 +40,13 @@ def by_figure(edition: str | None = None) -> dict[str, list[Recipe]]:
 def every(edition: str | None = None) -> dict[str, Recipe]:
     """Return all recipes of an edition by name, by default of the present edition."""
     return {recipe.name: recipe for recipes in by_figure(edition).values() for recipe in recipes}
+
+
+def pending(edition: str | None = None) -> set[str]:
+    """Return the names of the recipes whose trainings are not shipped yet."""
+    edition = edition or settings.edition()
+    families = [f for f in _table()["family"] if f.get("pending") and edition in f]
+    return {recipe.name for family in families for recipe in _trainings(family, edition)}
 
 
 def get(name: str, edition: str | None = None) -> Recipe:
@@ -93,7 +100,8 @@ def _trainings(family: dict[str, Any], edition: str) -> Iterator[Recipe]:
     numbers, row = _table()["edition"][edition], family[edition]
     shared = {key: value for key, value in family.items() if key not in settings.EDITIONS}
     fields = {**numbers["all"], **numbers[family["network"]], **shared, **row, "edition": edition}
-    del fields["figures"]
+    for key in ("figures", "pending"):
+        fields.pop(key, None)
     classes, source, suffix = (fields.pop(key, None) for key in ("images", "source", "suffix"))
     both, depths = fields.pop("both", []), fields.pop("depths", {})
     sets = [(subset, n) for subset in SUBSETS for n in fields.pop(subset, both)]
