@@ -17,7 +17,6 @@ BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
     "adaptive_basis",
     "calpha_optimality",
-    "derivations",
     "manifold_suboptimality",
     "shuffled_faces",
 }
