@@ -15,7 +15,7 @@ from gahb.settings import read_json
 
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
-    "derivations",
+    "five_explanations",
 }
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
 
