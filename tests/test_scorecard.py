@@ -16,6 +16,7 @@ from gahb.settings import read_json
 BOOK = Path(__file__).resolve().parents[1] / "book"
 WITHOUT_CONTROLS = {
     "five_explanations",
+    "harmonic_adaptive",
 }
 NUMBERED = [claim for claim in scorecard.claims() if claim.number]
 

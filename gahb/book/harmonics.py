@@ -20,7 +20,7 @@ __all__ = ["FEATURES", "SIGMA", "measure_overlaps", "overlaps"]
 
 SIGMA = 0.15
 COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
-TRAINING_IMAGES = 10_000  # whose principal components are taken
+TRAINING_IMAGES = 1_000  # whose principal components are taken
 DIGITS = 5
 FEATURES = 0.05
 """Number of vectors that are compared, as a share of the pixels: 51 at 32 x 32."""
