@@ -89,6 +89,13 @@ def test_the_opening_comes_once_and_takes_a_new_address(chapter: Path) -> None:
     assert openings.opened(openings.opened(CHAPTER, URL), URL + "2") == chapter.read_text()
 
 
+def test_the_opening_takes_no_cell_along_that_follows_at_once() -> None:
+    close = openings.opened(CHAPTER, URL).replace(
+        "(keep_on_drive)\n```\n\n", "(keep_on_drive)\n```\n"
+    )
+    assert openings.opened(close, URL + "2") == openings.opened(CHAPTER, URL + "2")
+
+
 def test_a_chapter_without_notebook_is_opened(chapter: Path) -> None:
     chapter.with_suffix(".ipynb").unlink()
     assert openings.put_first(chapter, URL)

@@ -33,7 +33,7 @@ if "google.colab" in sys.modules:
     runpy.run_path("gahb-book/tools/colab.py")["set_up"](keep_on_drive)"""
 FENCE = "```{code-cell} ipython3\n"
 TAGGED = f"{FENCE}:tags: [remove-cell]\n\n"  # readers of the page need not see it
-BLOCK = re.compile(re.escape(TAGGED + TITLE) + r"\n.*?```\n\n", re.DOTALL)
+BLOCK = re.compile(re.escape(TAGGED + TITLE) + r"\n.*?\n```\n+", re.DOTALL)  # up to its own fence
 
 
 def repository() -> str:
