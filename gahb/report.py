@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number
+from gahb.checks import check_choice, check_count, check_number, shown
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
@@ -431,7 +431,7 @@ def _checked_models(
         for name, model in zip(NAMES, models, strict=False):
             if not callable(model):
                 accepted = "a denoiser, or samples that it has drawn"
-                raise TypeError(f"model_{name.lower()}: {model!r}; accepted: {accepted}")
+                raise TypeError(f"model_{name.lower()}: {shown(model)}; accepted: {accepted}")
     return models, sets
 
 

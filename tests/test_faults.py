@@ -452,13 +452,21 @@ def test_the_path_of_a_recipe_may_be_one(quick, tmp_path):
         lambda f, x: gahb.adaptive_basis(f, x, 2),
         lambda f, x: gahb.sure(f, x, 0.1),
         lambda f, x: gahb.trace_jacobian(f, x),
-        lambda f, x: gahb.memorization_report(f, f, x, x / 2),
     ],
-    ids=["psnr_curve", "sample", "adaptive_basis", "sure", "trace_jacobian", "memorization_report"],
+    ids=["psnr_curve", "sample", "adaptive_basis", "sure", "trace_jacobian"],
 )
 def test_what_is_no_denoiser_is_named(f, call):
     with pytest.raises(TypeError, match=r"^f: \w+ is not a function f\(y\) or f\(y, sigma\)$"):
         call(f, torch.rand(1, 1, 8, 8))
+
+
+@pytest.mark.parametrize(
+    "f", [None, 3, "f", torch.ones(1, 1, 8, 8)], ids=lambda f: type(f).__name__
+)
+def test_a_report_names_which_model_is_no_denoiser(f):
+    x = torch.rand(1, 1, 8, 8)
+    with pytest.raises(TypeError, match=r"^model_a: .{1,80}; accepted: a denoiser, or samples"):
+        gahb.memorization_report(f, f, x, x / 2)
 
 
 @pytest.mark.parametrize("released", [None, 3, [], {"a": 1}, {1: torch.ones(1)}], ids=repr)

@@ -39,6 +39,7 @@ def of(
 
     Examples
     --------
+    >>> import torch
     >>> from gahb.book import recipes
     >>> recipe = recipes.get("faces-unet-n10-s1", edition="smoke")
     >>> f = of(recipe, "box blur", "affine")
@@ -77,6 +78,7 @@ def box_blur(y: Tensor) -> Tensor:
 
     Examples
     --------
+    >>> import torch
     >>> box_blur(torch.ones(1, 1, 8, 8)).unique()
     tensor([1.])
     """

@@ -379,7 +379,7 @@ class Transformer(nn.Module):
     --------
     >>> network = Transformer(layers=4, width=96, size=16)
     >>> sum(p.numel() for p in network.parameters())
-    454756
+    454564
     """
 
     def __init__(self, layers: int, width: int, size: int) -> None:
