@@ -31,7 +31,7 @@ def by_figure(edition: str | None = None) -> dict[str, list[Recipe]]:
     edition = settings.edition() if edition is None else edition
     check_choice("edition", edition, settings.EDITIONS)
     found: dict[str, list[Recipe]] = {}
-    for family in _table()["family"]:
+    for family in _families():
         if edition in family:
             found.setdefault(family["figures"], []).extend(_trainings(family, edition))
     return found
@@ -45,7 +45,7 @@ def every(edition: str | None = None) -> dict[str, Recipe]:
 def pending(edition: str | None = None) -> set[str]:
     """Return the names of the recipes whose trainings are not shipped yet."""
     edition = edition or settings.edition()
-    families = [f for f in _table()["family"] if f.get("pending") and edition in f]
+    families = [f for f in _families() if f.get("pending") and edition in f]
     return {recipe.name for family in families for recipe in _trainings(family, edition)}
 
 
@@ -95,12 +95,19 @@ def _table() -> dict[str, Any]:
     return tomllib.loads(files("gahb.book").joinpath("recipes.toml").read_text(encoding="utf-8"))
 
 
+def _families() -> Iterator[dict[str, Any]]:
+    """Yield the families, one for each network."""
+    for family in _table()["family"]:
+        for network in family.get("networks", [family.get("network")]):
+            yield {**family, "network": network}
+
+
 def _trainings(family: dict[str, Any], edition: str) -> Iterator[Recipe]:
     """Yield the trainings of a family in an edition: by size, image class, subset, and N."""
     numbers, row = _table()["edition"][edition], family[edition]
     shared = {key: value for key, value in family.items() if key not in settings.EDITIONS}
     fields = {**numbers["all"], **numbers[family["network"]], **shared, **row, "edition": edition}
-    for key in ("figures", "pending"):
+    for key in ("figures", "networks", "pending"):
         fields.pop(key, None)
     classes, source, suffix = (fields.pop(key, None) for key in ("images", "source", "suffix"))
     both, depths = fields.pop("both", []), fields.pop("depths", {})
