@@ -46,7 +46,9 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     tags += [f'<meta name="description" content="{escape(DESCRIPTION)}" />']
     context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
     if "body" in context:
-        context["body"] = with_still_pictures(context["body"])
+        states = [script.attributes for script in scripts if of_widgets(script)]
+        models = {id: model for state in states for id, model in state_of(state).items()}
+        context["body"] = with_still_pictures(context["body"], models)
 
 
 def of_thebe(script: Any) -> bool:
@@ -55,13 +57,22 @@ def of_thebe(script: Any) -> bool:
     return "thebe" in f"{getattr(script, 'filename', script)} {body}".lower()
 
 
-def with_still_pictures(body: str) -> str:
+def of_widgets(script: Any) -> bool:
+    """Whether a script is the state of the widgets of a page."""
+    return getattr(script, "attributes", {}).get("type") == STATE
+
+
+def state_of(attributes: dict[str, str]) -> dict[str, Any]:
+    """Return the models of widgets by their number."""
+    models: dict[str, Any] = json.loads(attributes["body"])["state"]
+    return models
+
+
+def with_still_pictures(body: str, models: dict[str, Any]) -> str:
     """Return a page whose steppers show their first picture where no scripts run."""
-    state = STATE.search(body)
-    models = json.loads(state[1])["state"] if state else {}
 
     def parts(model: str) -> list[str]:
-        children = models[model]["state"].get("children", [])
+        children = models.get(model, {}).get("state", {}).get("children", [])
         return [child.removeprefix("IPY_MODEL_") for child in children]
 
     def with_still(view: re.Match[str]) -> str:
