@@ -30,7 +30,9 @@ book: $(READY) ## render the book into _build/html, executing what changed
 	$(BIN)/jupyter-book build . -W -n --keep-going || { rm -rf _build/.doctrees; exit 1; }
 
 .PHONY: test
-test: lint sync book ## lint, types, notebooks in sync, the pages, then all tests, examples and chapters
+test: lint sync ## lint, types, notebooks in sync, then all tests, examples, chapters and rendered pages
+	@# The rendered pages are tested too: those that are there, or new ones.
+	@test -f _build/html/book/index.html || $(MAKE) book
 	@# One thread each: two workers share the cores, and results do not depend on how many there are.
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadscope
 
