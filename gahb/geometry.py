@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 import numpy as np
 import torch
 import torch.nn.functional as F
+from scipy.fft import dct
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
 from scipy.sparse import coo_array, csgraph, csr_array
@@ -435,7 +436,7 @@ class GraphHarmonics(BaseDenoiser):
         def harmonics(laplacian: csr_array) -> Tensor:
             return _harmonics(laplacian, d).view(d, *y.shape[1:]).to(noisy.device)
 
-        vectors = harmonics(grid_laplacian(noisy, contrast=None))
+        vectors = _cosines(*y.shape[2:]).view(d, *y.shape[1:]).to(noisy.device)
         for _ in range(self.rounds):
             vectors = harmonics(self.laplacian(self._thresholded(noisy, vectors, sigma)))
         return vectors
@@ -445,6 +446,17 @@ class GraphHarmonics(BaseDenoiser):
         kept = coefficients * (coefficients.abs() > self.constant * sigma)
         estimate: Tensor = (kept @ vectors.flatten(1)).view(y.shape)
         return estimate
+
+
+def _cosines(height: int, width: int) -> Tensor:
+    """Return the harmonics of the plain grid, smoothest first, (H W, H W).
+
+    Many have the same eigenvalue: a solver would mix them as its rounding wants.
+    """
+    down, right = (torch.from_numpy(dct(np.eye(n), norm="ortho", axis=0)) for n in (height, width))
+    squares = [2 - 2 * (torch.pi * torch.arange(n) / n).cos() for n in (height, width)]
+    order = (squares[0][:, None] + squares[1]).flatten().argsort(stable=True)
+    return torch.kron(down, right)[order]
 
 
 def _harmonics(laplacian: csr_array, k: int) -> Tensor:

@@ -208,6 +208,17 @@ def test_overlaps_need_another_image():
 # --- Thresholding in the harmonics of the noisy image ---
 
 
+def test_cosines_do_not_depend_on_the_rounding_of_a_solver():
+    vectors = GraphHarmonics(rounds=0).basis(torch.rand(1, 1, 4, 6), 0.1)
+    grid = torch.from_numpy(grid_laplacian(torch.rand(1, 1, 4, 6), contrast=None).toarray())
+    costs = vectors.flatten(1) @ grid @ vectors.flatten(1).T
+    assert torch.allclose(costs, costs.diagonal().diag(), atol=1e-12)
+    assert (costs.diagonal().diff() > -1e-12).all()
+    # Each is a cosine down times a cosine across, where a solver mixes those of one eigenvalue.
+    singular = torch.linalg.svdvals(vectors[:, 0])
+    assert torch.allclose(singular[:, 0], torch.ones(24, dtype=torch.float64))
+
+
 def test_without_rounds_it_thresholds_in_cosines():
     y = torch.rand(2, 1, 8, 8, dtype=torch.float64)
     spectrum = dctn(y[:, 0].numpy(), axes=(1, 2), norm="ortho")

@@ -92,6 +92,15 @@ def test_numbers_of_controls_are_kept_apart(file):
         gahb.record("page", {"affine": {"slope": "much"}}, slope=0.61)
 
 
+def test_rounding_of_controls_rewrites_nothing(file):
+    gahb.record("page", {"affine": {"slope": 1.0}}, slope=1.0)
+    before = file.read_bytes()
+    gahb.record("page", {"affine": {"slope": 1.02}}, slope=1.0)
+    assert file.read_bytes() == before
+    gahb.record("page", {"affine": {"slope": 1.2}}, slope=1.0)
+    assert file.read_bytes() != before
+
+
 def test_an_unexecuted_chapter_is_named(file):
     with pytest.raises(FileNotFoundError, match=r"^page: page has recorded no numbers"):
         read("page")
