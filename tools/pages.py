@@ -48,7 +48,9 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     if "body" in context:
         states = [script.attributes for script in scripts if of_widgets(script)]
         models = {id: model for state in states for id, model in state_of(state).items()}
-        context["body"] = with_still_pictures(context["body"], models)
+        # What docutils calls a list of references has no items that readers of screens know.
+        body = context["body"].replace('role="list" class="citation-list"', 'class="citation-list"')
+        context["body"] = with_still_pictures(body, models)
 
 
 def of_thebe(script: Any) -> bool:
