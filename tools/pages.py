@@ -12,9 +12,7 @@ DESCRIPTION = (
     "An executable book: why diffusion models generalize instead of memorizing, from denoisers "
     "that shrink images in geometry-adaptive harmonic bases."
 )
-STATE = re.compile(
-    r'<script type="application/vnd.jupyter.widget-state\+json">(.*?)</script>', re.S
-)
+STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*?)</script>', re.S)
 
 
