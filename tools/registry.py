@@ -8,6 +8,7 @@ from itertools import chain
 
 from chapters import ROOT
 
+from gahb.book.artifacts import STORED
 from gahb.settings import read_json
 from gahb.training.record import MANIFEST, sha256
 
@@ -18,8 +19,7 @@ REGISTRY = ROOT / "gahb" / "book" / "registry.txt"
 def registry() -> str:
     """Return one line per file of the laptop edition: its path in artifacts/, and its SHA-256."""
     laptop = ARTIFACTS / "laptop"
-    measured = ("variance/*.json", "harmonics/*.json", "measured/*.json", "scorecard.json")
-    stored = chain(*map(laptop.glob, (*measured, "dynamics/*.safetensors")))
+    stored = chain(*map(laptop.glob, (*STORED, "dynamics/*.safetensors")))
     sums = {path: sha256(path) for path in stored}
     for path in laptop.glob(f"*/{MANIFEST}"):
         sums |= {path.parent / name: of for name, of in read_json(path)["sha256"].items()}

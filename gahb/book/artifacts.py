@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +35,7 @@ from gahb.training.record import (
 
 __all__ = ["Verdict", "fetch", "history", "load", "log", "manifest", "verify"]
 
+STORED = ("variance/*.json", "harmonics/*.json", "measured/*.json", "scorecard.json")
 TOLERANCE = 0.01  # dB, between the stored and the measured PSNR
 
 
@@ -151,6 +152,23 @@ def read_stored(path: Path) -> Any:
         return settings.read_json(path, registry().get(name))
 
 
+def measurement(
+    path: Path, what: str, weights: Callable[[], Any], command: str
+) -> dict[str, Any] | None:
+    """Return a stored measurement of trained networks, or None where it is to be made first.
+
+    The laptop edition ships its measurements: there, a missing one is an error that says the
+    ``command``, as is one of other ``weights`` in every edition.
+    """
+    fetch(path)
+    stored: dict[str, Any] | None = read_stored(path)
+    if stored is None and settings.edition() == "laptop":
+        raise FileNotFoundError(f"{what} has not been measured; run: {command}")
+    if stored is not None and stored["weights"] != weights():
+        raise ValueError(f"{what} was measured with other weights; run: {command}")
+    return stored
+
+
 def fetch(*paths: Path) -> None:
     """Fetch shipped files of the artifacts folder that are missing.
 
@@ -238,7 +256,7 @@ def verify(name: str, edition: str | None = None) -> Verdict:
 def verify_stored(edition: str) -> Iterator[Verdict]:
     """Check the checksums of all measurements that an edition has stored."""
     folder = settings.artifacts_folder() / edition
-    for pattern in ("variance/*.json", "measured/*.json", "scorecard.json"):
+    for pattern in STORED:
         for path in sorted(folder.glob(pattern)):
             problem = None
             try:

@@ -12,7 +12,7 @@ from gahb.book import artifacts, recipes
 from gahb.denoiser import BaseDenoiser, Denoiser
 from gahb.geometry import harmonic_overlaps
 from gahb.optimal import Gaussian
-from gahb.settings import read_json, write_json
+from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
 
@@ -44,15 +44,11 @@ def overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
         As :func:`gahb.geometry.harmonic_overlaps` gives it.
     """
     recipe, path = recipes.get(name), _file(name, untrained)
-    artifacts.fetch(path)
-    stored = read_json(path)
-    again = f"run: python -m gahb harmonics {name}" + " --untrained" * untrained
+    command = f"python -m gahb harmonics {name}" + " --untrained" * untrained
+    what = f"name: the basis of {name}"
+    stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
     if stored is None:
-        if settings.edition() != "laptop":
-            return measure_overlaps(name, untrained)
-        raise FileNotFoundError(f"name: the basis of {name} has not been measured; {again}")
-    if stored["weights"] != _weights(recipe):
-        raise ValueError(f"name: the basis of {name} was measured with other weights; {again}")
+        return measure_overlaps(name, untrained)
     return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
 
 

@@ -36,19 +36,10 @@ def variance(family: str, n: int) -> Report:
         Number of training images N.
     """
     path, pair = path_of(family, n), recipe_pair(family, n)
-    artifacts.fetch(path)
-    again = f"run: python -m gahb variance {family} {n}"
-    stored = artifacts.read_stored(path)
-    if stored is None:
-        if settings.edition() != "laptop":
-            return measure_variance(family, n)
-        raise FileNotFoundError(
-            f"n: the variance of {family} at N = {n} has not been measured; {again}"
-        )
-    if stored["weights"] != weights_of(pair):
-        raise ValueError(
-            f"n: the variance of {family} at N = {n} was measured with other weights; {again}"
-        )
+    what = f"n: the variance of {family} at N = {n}"
+    command = f"python -m gahb variance {family} {n}"
+    if artifacts.measurement(path, what, lambda: weights_of(pair), command) is None:
+        return measure_variance(family, n)
     return Report.load(path)
 
 
