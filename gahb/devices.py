@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
 import torch
@@ -42,14 +42,19 @@ def best_device() -> torch.device:
 
 def weight_of(f: Any, otherwise: Tensor) -> Tensor:
     """Return a floating-point weight of ``f``, whose device and precision it has, or another."""
-    held = (*f.parameters(), *f.buffers()) if isinstance(f, nn.Module) else ()
-    return next((tensor for tensor in held if tensor.is_floating_point()), otherwise)
+    return next((tensor for tensor in _held(f) if tensor.is_floating_point()), otherwise)
 
 
 def device_of(f: Any, otherwise: torch.device) -> torch.device:
     """Return the device of the weights of ``f``, or another where it shows none."""
-    held = (*f.parameters(), *f.buffers()) if isinstance(f, nn.Module) else ()
-    return held[0].device if held else otherwise
+    return next((tensor.device for tensor in _held(f)), otherwise)
+
+
+def _held(f: Any) -> Iterator[Tensor]:
+    """Yield the parameters and buffers of ``f``, if it is a module."""
+    if isinstance(f, nn.Module):
+        yield from f.parameters()
+        yield from f.buffers()
 
 
 def mixed_precision() -> str:

@@ -432,14 +432,11 @@ class GraphHarmonics(BaseDenoiser):
     def basis(self, y: Tensor, sigma: float) -> Tensor:
         """Return all harmonics of the graph of one noisy image, smoothest first, (d, 1, H, W)."""
         noisy, d = in_double(y), y[0].numel()
-
-        def harmonics(laplacian: csr_array) -> Tensor:
-            return _harmonics(laplacian, d).view(d, *y.shape[1:]).to(noisy.device)
-
-        vectors = _cosines(*y.shape[2:]).view(d, *y.shape[1:]).to(noisy.device)
+        vectors = _cosines(*y.shape[2:]).to(noisy.device)
         for _ in range(self.rounds):
-            vectors = harmonics(self.laplacian(self._thresholded(noisy, vectors, sigma)))
-        return vectors
+            estimate = self._thresholded(noisy, vectors, sigma)
+            vectors = _harmonics(self.laplacian(estimate), d).to(noisy.device)
+        return vectors.view(d, *y.shape[1:])
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
         coefficients = vectors.flatten(1) @ y.flatten()

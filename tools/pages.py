@@ -44,11 +44,9 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     tags += [f'<meta name="description" content="{escape(DESCRIPTION)}" />']
     context["metatags"] = "\n".join([context.get("metatags", ""), *tags])
     if "body" in context:
-        states = [script.attributes for script in scripts if of_widgets(script)]
-        models = {id: model for state in states for id, model in state_of(state).items()}
         # What docutils calls a list of references has no items that readers of screens know.
         body = context["body"].replace('role="list" class="citation-list"', 'class="citation-list"')
-        context["body"] = with_still_pictures(body, models)
+        context["body"] = with_still_pictures(body, widget_models(scripts))
 
 
 def of_thebe(script: Any) -> bool:
@@ -57,15 +55,11 @@ def of_thebe(script: Any) -> bool:
     return "thebe" in f"{getattr(script, 'filename', script)} {body}".lower()
 
 
-def of_widgets(script: Any) -> bool:
-    """Whether a script is the state of the widgets of a page."""
-    return getattr(script, "attributes", {}).get("type") == STATE
-
-
-def state_of(attributes: dict[str, str]) -> dict[str, Any]:
-    """Return the models of widgets by their number."""
-    models: dict[str, Any] = json.loads(attributes["body"])["state"]
-    return models
+def widget_models(scripts: list[Any]) -> dict[str, Any]:
+    """Return the models of the widgets of a page, by their number."""
+    held = [getattr(script, "attributes", {}) for script in scripts]
+    states = [json.loads(each["body"])["state"] for each in held if each.get("type") == STATE]
+    return {number: model for state in states for number, model in state.items()}
 
 
 def with_still_pictures(body: str, models: dict[str, Any]) -> str:
