@@ -17,6 +17,7 @@ __all__ = [
     "check_float",
     "check_images",
     "check_number",
+    "check_type",
     "shown",
 ]
 
@@ -26,6 +27,12 @@ def shown(value: Any) -> str:
     if isinstance(value, Tensor | np.ndarray):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     return " ".join(repr(value).split())
+
+
+def check_type(argument: str, value: Any, kind: Any, accepted: str) -> None:
+    """Raise TypeError unless ``value`` is of a type, or one of several, as ``accepted`` says."""
+    if not isinstance(value, kind):
+        raise TypeError(f"{argument}: {shown(value)} is not {accepted}")
 
 
 def check_choice(argument: str, value: Any, accepted: Collection[str]) -> None:

@@ -20,14 +20,16 @@ import torch
 from PIL import Image
 
 import gahb
-from gahb import settings
+from gahb import basis, settings
 from gahb.__main__ import main
 from gahb.book import artifacts as kept
-from gahb.book import recipes, scorecard
+from gahb.book import figures, recipes, scorecard
 from gahb.book import variance as variances
 from gahb.images import folder as folders
+from gahb.metrics import Curve, Estimate
+from gahb.optimal import Gaussian
 from gahb.settings import DamagedError, read_json, write_json
-from gahb.training import loop
+from gahb.training import History, loop
 from gahb.training.record import CHECKPOINT, LOCK, LOG, MANIFEST, WEIGHTS, sha256
 
 NAME = "faces-unet-n10-s1"
@@ -531,3 +533,57 @@ def test_pictures_of_folders_that_are_gone_leave_the_cache(tmp_path, monkeypatch
     for number in range(4):
         gahb.images.load("folder", None, 16, path=zipped(tmp_path / f"{number}.zip"))
     assert len(list((tmp_path / "cache" / "images").iterdir())) == 2
+
+
+CURVE = Curve.of(torch.arange(0.0, 45.0, 5.0), torch.arange(18.0).view(9, 2))
+HISTORIES = {100: History(train={10: 20.0, 1000: 31.0}, test={10: 20.0, 1000: 24.0})}
+HALF = gahb.adaptive_basis(lambda y: 0.5 * y, torch.eye(4)[None, None])
+PAIRS = {(n, subset): torch.ones(1, 1, 4, 4) for n in (1, 10) for subset in ("S1", "S2")}
+POINT = {"a": torch.ones(1)}
+GOOD_CALLS = {
+    figures.curves_against: {
+        **{"abscissa": "noise", "curves": {10: CURVE}, "y_label": "", "scale": "log"},
+        **{"expected": {10: 1.0}, "level": ("a", 1.0), "shade": (0, 1), "ax": None},
+        "mark": Estimate(1, 0, 2),
+    },
+    figures.psnr_curves: {"curves": {10: CURVE}, "dashed": {10: CURVE}, "ax": None},
+    figures.gaps: {"gaps": {10: CURVE}, "ax": None},
+    figures.psnr_slopes: {"curves": {"a": CURVE}, "expected": {"a": 1.0}, "over": (5, 30)},
+    figures.curve_against_updates: {"histories": HISTORIES, "sigma": 0.1},
+    figures.gap_map: {"histories": HISTORIES, "sigma": 0.1},
+    figures.time_map: {"values": {1: {1: 0.0, 9: 1.0}}, "color_label": "", "lines": {"a": [3]}},
+    figures.rank_against_residual: {"traces": POINT, "residuals": POINT, "sigma": 0.1},
+    figures.variance_and_bias: {"coefficients": torch.arange(1, 9) ** -1.5, "sigmas": [0.1]},
+    figures.as_gray: {"v": torch.ones(1, 1, 4, 4)},
+    figures.image_grid: {"rows": {"a": torch.ones(1, 1, 4, 4)}, "columns": ["b"]},
+    figures.drawn_from_one_noise: {"samples": PAIRS, "closest": PAIRS, "i": 0},
+    figures.similarity_histograms: {"groups": {"a": {10: torch.ones(3)}}},
+    figures.basis_vectors: {"basis": HALF, "numbers": [1]},
+    figures.shrinkage_factors: {"bases": {"half": HALF}},
+    figures.shrinkage_and_coefficients: {"basis": HALF, "x": torch.ones(1, 1, 4, 4)},
+    figures.density_1d: {
+        **{"density": Gaussian(torch.zeros(1, 1, 1), torch.eye(1)), "sigma": 0.5},
+        **{"span": (-1, 1), "steepest": 2.0},
+    },
+    figures.panels: {"columns": 1, "height": 2.0, "rows": 1},
+    figures.count_label: {"n": 10},
+    basis.effective_rank: {"basis": HALF},
+    basis.rank_above: {"basis": HALF, "threshold": 0.1},
+    basis.coefficients: {"basis": HALF, "x": torch.ones(1, 1, 4, 4)},
+    basis.projection: {"basis": HALF, "x": torch.ones(1, 1, 4, 4), "k": 1},
+    CURVE.at: {"x": 20},
+    CURVE.combination: {"weights": torch.ones(9)},
+    Curve.of: {"x": CURVE.x, "per_image": CURVE.per_image, "images": None},
+}
+FREE = {"y_label", "color_label"}
+ARGUMENTS = [
+    (f, argument) for f, call in GOOD_CALLS.items() for argument in call if argument not in FREE
+]
+
+
+@pytest.mark.parametrize(("f", "argument"), ARGUMENTS, ids=lambda x: getattr(x, "__qualname__", x))
+def test_what_no_argument_accepts_is_named(f, argument):
+    f(**GOOD_CALLS[f])
+    for junk in (object(), [None], {"a": None}, torch.tensor(torch.nan)):
+        with pytest.raises((TypeError, ValueError), match=f"^{argument}\\b"):
+            f(**GOOD_CALLS[f] | {argument: junk})

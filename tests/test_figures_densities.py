@@ -132,7 +132,7 @@ def test_coefficients_above_the_noise_are_counted() -> None:
         (lambda: figures.rank_against_residual({}, {}, 0.1), "^traces: empty"),
         (
             lambda: figures.rank_against_residual({"f": torch.ones(1)}, {}, 0.1),
-            r"^residuals: of \[\]; accepted: of \['f'\]",
+            r"^residuals: empty; accepted: at least one labeled entry",
         ),
         (
             lambda: figures.rank_against_residual({"f": torch.ones(1)}, {"f": torch.ones(1)}, 0.0),

@@ -99,7 +99,7 @@ def test_the_range_of_the_fit_is_shaded() -> None:
     ("call", "message"),
     [
         (lambda: psnr_slopes({}, EXPECTED, OVER), "curves: empty; accepted: at least one"),
-        (lambda: psnr_slopes(curves(), {}, OVER), "expected: none for 'α = 1'; accepted: one"),
+        (lambda: psnr_slopes(curves(), {}, OVER), "^expected: empty; accepted"),
         (lambda: psnr_slopes(curves(), EXPECTED, (1, 5)), "low, high: 1 noise levels in"),
         (lambda: slopes_against_noise({}, EXPECTED), "curves: empty; accepted: at least one"),
         (lambda: slopes_against_noise(slopes(), {"α = 1": 1.0}), "expected: none for 'α = 2'"),

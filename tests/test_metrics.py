@@ -313,7 +313,7 @@ def test_measuring_twice_gives_the_same_intervals() -> None:
             r"^other: noise levels differ",
         ),
         (lambda x: psnr_curve(identity, x, GRID).at(21), r"^x: 21 is none of \[0.0, 5.0, "),
-        (lambda x: psnr_curve(identity, x, GRID).at(math.nan), r"^x: nan is none of"),
+        (lambda x: psnr_curve(identity, x, GRID).at(math.nan), r"^x: nan is not a finite number"),
         (lambda x: noisy(x[0], 0.1), r"^x: shape \(1, 16, 16\) is not"),
         (lambda x: noisy(x, -1), r"^sigma: -1.0 is not a finite number of at least 0"),
         (lambda x: noisy(x, math.inf), r"^sigma: inf is not"),

@@ -234,12 +234,12 @@ def test_a_folder_of_another_recipe_is_refused_and_kept(quick, tmp_path):
     assert weights_of(tmp_path) != before
 
 
-@pytest.mark.parametrize("stray", ["thesis.tex", "src/chapter.tex", ".hidden", "snapshots.zip"])
+@pytest.mark.parametrize("stray", ["thesis.tex", "src/a.tex", ".hidden", "checkpoint.pt/a"])
 def test_training_again_refuses_a_folder_that_holds_anything_else(quick, tmp_path, stray):
+    gahb.train(quick.but(updates=1), tmp_path)
     file = tmp_path / stray
     file.parent.mkdir(exist_ok=True)
     file.write_text("x")
-    gahb.train(quick.but(updates=1), tmp_path)
     before = weights_of(tmp_path)
     with pytest.raises(
         ValueError, match=f"^folder: .* holds {stray.split('/')[0]}; to train again"

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gahb.basis.jacobian import Function, Jacobian, jacobian_at
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import check_count, check_images, check_number, check_type
 from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
@@ -157,6 +157,7 @@ def coefficients(basis: Basis, x: Tensor) -> Tensor:
     >>> torch.allclose(coefficients(basis, y).norm(), y.norm())
     True
     """
+    _check_basis(basis)
     check_images("x", x)
     check_batch("x", x, like=basis.eigenvectors)
     return x.flatten(1) @ basis.eigenvectors.flatten(1).to(x).T
@@ -182,6 +183,10 @@ def projection(basis: Basis, x: Tensor, k: int | None = None) -> Tensor:
     return torch.einsum("nk,kchw->nchw", along, vectors)
 
 
+def _check_basis(basis: Basis) -> None:
+    check_type("basis", basis, Basis, "a basis, as adaptive_basis returns it")
+
+
 def effective_rank(basis: Basis) -> float:
     r"""Return the sum of the shrinkage factors, tr J: the dimension of a soft projection.
 
@@ -193,6 +198,7 @@ def effective_rank(basis: Basis) -> float:
     >>> effective_rank(adaptive_basis(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)))
     8.0
     """
+    _check_basis(basis)
     return float(basis.eigenvalues.sum())
 
 
@@ -204,6 +210,7 @@ def rank_above(basis: Basis, threshold: float = 0.1) -> int:
     >>> rank_above(adaptive_basis(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)))
     16
     """
+    _check_basis(basis)
     check_number("threshold", threshold, low=-float("inf"))
     above = int((basis.eigenvalues > threshold).sum())
     if above == len(basis.eigenvalues) < basis.eigenvectors[0].numel():

@@ -12,7 +12,7 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gahb.checks import as_numbers, check_count, check_images, check_number
+from gahb.checks import as_numbers, check_count, check_images, check_number, check_type
 from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
@@ -187,8 +187,16 @@ class Curve:
 
         Without ``images``, no other curve counts as measured on the same ones.
         """
-        if images is not None and len(images) != per_image.shape[1]:
-            raise ValueError(f"images: {len(images)}; accepted: {per_image.shape[1]}")
+        for argument, values, shape in (("x", x, "(k,)"), ("per_image", per_image, "(k, n)")):
+            check_type(argument, values, Tensor, f"a tensor {shape}")
+        if x.ndim != 1:
+            raise ValueError(f"x: shape {tuple(x.shape)} is not (k,)")
+        if per_image.ndim != 2 or len(per_image) != len(x):
+            raise ValueError(f"per_image: shape {tuple(per_image.shape)} is not ({len(x)}, n)")
+        if images is not None:
+            check_images("images", images)
+            if len(images) != per_image.shape[1]:
+                raise ValueError(f"images: {len(images)}; accepted: {per_image.shape[1]}")
         unknown = (object() for _ in range(per_image.shape[1]))
         return cls(x, {tuple(unknown if images is None else map(_digest, images)): per_image})
 
@@ -225,6 +233,7 @@ class Curve:
 
     def __sub__(self, other: Curve) -> Curve:
         """Return the difference, image by image where both have the same images."""
+        check_type("other", other, Curve, "a curve")
         if self.x.shape != other.x.shape or not torch.allclose(self.x.double(), other.x.double()):
             given, accepted = other.x.tolist(), self.x.tolist()
             raise ValueError(f"other: noise levels differ: {given}; accepted: {accepted}")
@@ -235,6 +244,7 @@ class Curve:
 
     def at(self, x: float) -> Estimate:
         """Return the value at one of the noise levels, with its interval."""
+        check_number("x", x, -math.inf)
         distance = (self.x - x).abs()
         k = int(distance.argmin())
         if not distance[k] <= ROUNDING:
@@ -307,6 +317,10 @@ class Curve:
 
     def combination(self, weights: Tensor) -> Estimate:
         """Return the sum of the values times ``weights``, (k,), with its interval."""
+        check_type("weights", weights, Tensor, "a tensor (k,)")
+        if weights.shape != self.x.shape:
+            given, accepted = tuple(weights.shape), tuple(self.x.shape)
+            raise ValueError(f"weights: shape {given} is not the accepted {accepted}")
         one = self._mapped(self.x[:1], lambda part: (weights.to(part) @ part)[None])
         return Estimate(float(one.value), float(one.low), float(one.high))
 

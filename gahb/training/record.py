@@ -119,8 +119,8 @@ def forget(folder: Path) -> None:
     """Remove the checkpoint and the snapshots of a training, so that it starts anew."""
     if not folder.is_dir():
         return
-    written = {WEIGHTS, LOG, MANIFEST, CHECKPOINT, SNAPSHOTS, LOCK}
-    if others := sorted(p.name for p in folder.iterdir() if p.name not in written):
+    is_folder = dict.fromkeys((WEIGHTS, LOG, MANIFEST, CHECKPOINT, LOCK), False) | {SNAPSHOTS: True}
+    if others := sorted(p.name for p in folder.iterdir() if is_folder.get(p.name) != p.is_dir()):
         raise ValueError(
             f"folder: {folder} holds {others[0]}; to train again, accepted: a folder that holds "
             "nothing but a training"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from math import nan
-from typing import TYPE_CHECKING, Any
+from numbers import Real
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,13 +16,12 @@ from torch import Tensor, tensor
 
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
-from gahb.checks import check_choice, check_number
-from gahb.metrics import Curve, Divergence, Estimate, psnr_from_sigma
-
-if TYPE_CHECKING:
-    from gahb.training import History
+from gahb.checks import as_numbers, check_choice, check_number, check_type
+from gahb.metrics import Curve, Divergence, Estimate
+from gahb.training import History
 
 Drawn = Curve | Divergence | Mapping[Any, Any]
+DRAWN = (Curve, Divergence, Mapping)
 
 ABSCISSAS = {
     "noise": "Input PSNR (dB)",
@@ -94,6 +94,9 @@ def curves_against(
     if scale not in ("linear", "log"):
         check_number("scale", scale, low=1e-12)
     _check_expected(curves, expected)
+    check_type("level", level, tuple | None, "a tuple of a name and a number")
+    check_type("legend", legend, bool | str, "True, False or 'beside'")
+    check_type("mark", mark, Estimate | None, "an estimate, with its interval")
     line_styles = {}
     palette = look.colors(curves)
     with look.on_axes(ax) as ax:
@@ -118,7 +121,9 @@ def curves_against(
             line_styles[level[0]] = look.LEVEL
             look.level_line(ax, level[1])
         if shade is not None:
-            ax.axvspan(*shade, color=look.GRAY, alpha=0.1, linewidth=0, zorder=0)
+            ax.axvspan(
+                *look.check_range("shade", shade), color=look.GRAY, alpha=0.1, linewidth=0, zorder=0
+            )
         if mark is not None:
             ax.axvline(mark.value, color=look.GRAY, linestyle=look.REFERENCE, zorder=1)
             ax.axvspan(mark.low, mark.high, color=look.GRAY, alpha=0.25, linewidth=0, zorder=1)
@@ -129,23 +134,32 @@ def curves_against(
 
 def _checked(curves: Mapping[Any, Any], at: Sequence[float] | None) -> dict[Label, Curve]:
     """Return curves none of which is empty: those that are sequences, as numbers by abscissa."""
-    look.check_some("curves", curves)
-    checked = {}
+    if at is not None:
+        look.check_some("curves", curves, Sized, "a sequence of numbers, one for each of at")
+        abscissas = as_numbers("at", at, "a sequence of numbers").tolist()
+        check_type("at", abscissas, list, "a sequence of numbers")
+        curves = {label: _by_abscissa(label, curves[label], abscissas) for label in curves}
+    look.check_some("curves", curves, DRAWN, "a curve, or a mapping of abscissas to numbers")
     for label, curve in curves.items():
-        if at is not None:
-            if len(curve) != len(at):
-                given = f"{len(curve)} numbers for {len(at)} abscissas"
-                raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
-            curve = dict(zip(map(float, at), map(float, curve), strict=True))
         if isinstance(curve, Mapping):
-            look.check_some(f"curves[{label!r}]", curve)
-        checked[label] = curve
-    return checked
+            look.check_some(f"curves[{label!r}]", curve, Estimate | Real, "an estimate or a number")
+    return dict(curves)
+
+
+def _by_abscissa(label: Label, curve: Any, at: Sequence[float]) -> dict[float, float]:
+    if len(curve) != len(at):
+        given = f"{len(curve)} numbers for {len(at)} abscissas"
+        raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
+    numbers = as_numbers(f"curves[{label!r}]", curve, "a sequence of numbers").tolist()
+    return dict(zip(at, numbers, strict=True))
 
 
 def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] | None) -> None:
+    if expected is None:
+        return
+    look.check_some("expected", expected, Real, "a number")
     for name in curves:
-        if expected is not None and name not in expected:
+        if name not in expected:
             raise ValueError(f"expected: none for {name!r}; accepted: one for each that is drawn")
 
 
@@ -173,7 +187,11 @@ def psnr_curves(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Output PSNR (dB)')
     """
-    references = dashed or {}
+    references = {} if dashed is None else dashed
+    check_type("dashed", references, Mapping, "a mapping of labels to curves")
+    for label, curve in references.items():
+        check_type(f"dashed[{label!r}]", curve, Curve, "a curve")
+    look.check_some("curves", curves)
     palette = look.colors([*curves, *(label for label in references if label not in curves)])
     line_styles = {dashed_label: look.REFERENCE} if references else {}
     ax = curves_against("noise", curves, "Output PSNR (dB)", ax, legend=False)
@@ -204,7 +222,7 @@ def gaps(gaps: Mapping[Label, Curve], ax: Axes | None = None, *, legend: bool = 
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Train − test PSNR (dB)')
     """
-    look.check_some("gaps", gaps)
+    look.check_some("gaps", gaps, DRAWN, "a curve")
     y_label, place = "Train − test PSNR (dB)", legend and "beside"
     ax = curves_against("noise", gaps, y_label, ax, scale=1, legend=place)
     ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
@@ -231,7 +249,9 @@ def psnr_slopes(
     >>> ax.get_legend().get_texts()[0].get_text()
     'α = 2, slope 0.60 (0.67)'
     """
+    look.check_some("curves", curves, Curve, "a curve")
     _check_expected(curves, expected)
+    over = look.check_range("over", over)
     drawn: dict[Label, Curve] = {}
     lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
@@ -321,7 +341,9 @@ def time_map(
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ['N = 10', 'N = 100']
     """
-    look.check_some("values", values)
+    look.check_some("values", values, Mapping, "a mapping of updates to numbers")
+    if lines is not None:
+        look.check_some("lines", lines, Sequence, "updates, one for each training")
     updates = _common_updates("values", values)
     with look.on_axes(ax, height=1.4 + 0.4 * len(values)) as ax:
         # The updates are spaced evenly on a logarithmic scale, and so are the cells.
@@ -351,8 +373,8 @@ def _common_updates(argument: str, rows: Mapping[Label, Mapping[int, float]]) ->
 
 
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
-    look.check_some("histories", histories)
-    psnr_from_sigma(sigma)
+    look.check_some("histories", histories, History, "a history, as gahb.training.history reads it")
+    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
     for label, h in histories.items():
         if not h.train or h.train.keys() != h.test.keys() or min(h.train) < 1:
             given = f"train at updates {sorted(h.train)}, test at {sorted(h.test)}"
@@ -383,7 +405,8 @@ def rank_against_residual(
     >>> ax.get_xlabel()
     'Trace of the Jacobian'
     """
-    look.check_some("traces", traces)
+    for argument, means in (("traces", traces), ("residuals", residuals)):
+        look.check_some(argument, means, Tensor, "a tensor (k,)")
     check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
     if traces.keys() != residuals.keys():
         raise ValueError(f"residuals: of {list(residuals)}; accepted: of {list(traces)}")
@@ -418,6 +441,10 @@ def variance_and_bias(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Rank k', 'Squared coefficient')
     """
+    check_type("coefficients", coefficients, Tensor, "a tensor (d,)")
+    check_type("sigmas", sigmas, Sequence, "a sequence of noise levels")
+    for sigma in sigmas:
+        check_number("sigmas", sigma, low=torch.finfo(torch.float32).tiny)
     if coefficients.ndim != 1 or len(coefficients) == 0:
         raise ValueError(f"coefficients: shape {tuple(coefficients.shape)} is not (d,)")
     labels = {f"σ = {sigma:g}": sigma for sigma in sigmas}

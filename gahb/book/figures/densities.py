@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gahb.book.figures import look
-from gahb.checks import check_number
+from gahb.checks import check_number, check_type
 from gahb.optimal import Gaussian, GaussianMixture
 
 Density = Gaussian | GaussianMixture
@@ -43,6 +43,8 @@ def density_1d(
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density', 'Score', 'Posterior mean']
     """
+    check_type("density", density, Density, "a Gaussian, or a mixture of Gaussians")
+    check_number("steepest", steepest, low=1e-6)
     line = _points(span, POINTS)
     y = line.view(-1, 1, 1, 1)
     seen, clean = (density.log_density(y, level).exp() for level in (sigma, CLEAN))
@@ -81,6 +83,7 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     >>> [ax.get_title(loc="left") for ax in figure.axes]
     ['Density and score', 'Posterior mean of a mesh']
     """
+    check_type("density", density, Density, "a Gaussian, or a mixture of Gaussians")
     side = _points(span, TONES).numpy()
     places, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
     tones = density.log_density(places, sigma).exp().view(TONES, TONES).numpy()
@@ -104,12 +107,7 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
 
 
 def _points(span: tuple[float, float], count: int) -> Tensor:
-    low, high = span
-    check_number("span", high, low=-float("inf"))
-    check_number("span", low, low=-float("inf"), high=high)
-    if low == high:
-        raise ValueError(f"span: {low} is both ends; accepted: a range of values")
-    return torch.linspace(low, high, count, dtype=torch.float64)
+    return torch.linspace(*look.check_range("span", span), count, dtype=torch.float64)
 
 
 def _square(span: tuple[float, float], count: int) -> Tensor:

@@ -13,12 +13,13 @@ from torch import Tensor
 from gahb.basis import Basis, coefficients
 from gahb.book.figures import look
 from gahb.book.figures.look import Label, label_text
-from gahb.checks import check_count, check_images
+from gahb.checks import check_count, check_images, check_type
 
 LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
 BINS = np.linspace(-0.5, 1, 61)
 COLUMNS, TITLE_INCHES = 7, 0.24
+BASIS = "a basis, as adaptive_basis returns it"
 
 
 def as_gray(v: Tensor) -> Tensor:
@@ -30,6 +31,7 @@ def as_gray(v: Tensor) -> Tensor:
     tensor([[[[0.5000, 0.0000],
               [0.7500, 0.5000]]]])
     """
+    check_images("v", v)
     largest = v.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
     return 0.5 + v / (2 * largest)
 
@@ -64,6 +66,9 @@ def image_grid(
     """
     height, width = _common_size(rows)
     longest = max(len(images) for images in rows.values())
+    check_type("columns", columns, Sequence | None, "a sequence of labels")
+    for label in columns or ():
+        check_type("columns", label, str, "a label")
     if columns is not None and len(columns) != longest:
         raise ValueError(f"columns: {len(columns)} labels where {longest} are accepted")
     labels = [label_text(label) for label in rows]
@@ -132,8 +137,10 @@ def drawn_from_one_noise(
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['N = 1', 'N = 10']
     """
-    look.check_some("samples", samples)
-    sizes = list(dict.fromkeys(n for n, _ in samples))
+    sizes = _sizes_of_pairs("samples", samples)
+    if _sizes_of_pairs("closest", closest) != sizes:
+        raise ValueError(f"closest: for {list(closest)}; accepted: for {list(samples)}")
+    check_count("i", i, 0, min(map(len, samples.values())) - 1)
 
     def row(images: Mapping[tuple[int, str], Tensor], subset: str) -> Tensor:
         return torch.stack([images[n, subset][i] for n in sizes])
@@ -145,6 +152,15 @@ def drawn_from_one_noise(
         "closest in S2": row(closest, "S2"),
     }
     return image_grid(rows, columns=[label_text(n) for n in sizes])
+
+
+def _sizes_of_pairs(argument: str, images: Mapping[tuple[int, str], Tensor]) -> list[int]:
+    """Return the numbers N of pairs of networks, of S1 and S2."""
+    look.check_some(argument, images, Tensor, "a tensor (m, 1, H, W)")
+    sizes = list(dict.fromkeys(key[0] for key in images if isinstance(key, tuple)))
+    if images.keys() != {(n, subset) for n in sizes for subset in ("S1", "S2")}:
+        raise ValueError(f"{argument}: for {list(images)}; accepted: pairs (N, 'S1'), (N, 'S2')")
+    return sizes
 
 
 def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[Axes]:
@@ -160,12 +176,13 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
     >>> [ax.get_ylabel() for ax in axes], axes[-1].get_xlabel()
     (['N = 10', 'N = 100'], 'Cosine similarity (means removed)')
     """
-    look.check_some("groups", groups)
+    look.check_some("groups", groups, Mapping, "a mapping of N to similarities")
     palette = dict(zip(groups, look.SIMILARITIES, strict=False))
     labels = list(next(iter(groups.values())))
     if len(groups) > len(palette) or any(list(group) != labels for group in groups.values()):
         raise ValueError("groups: accepted: one or two, with the same labels in the same order")
-    look.check_some("groups", dict.fromkeys(labels))
+    for name, group in groups.items():
+        look.check_some(f"groups[{name!r}]", group, Tensor, "a tensor (n,)")
     _, axes = look.panels(1, height=1 + len(labels), rows=len(labels), share_x=True)
     with look.style():
         for ax, label in zip(axes, labels, strict=True):
@@ -197,6 +214,8 @@ def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
     >>> print(figure.axes[2].get_title())
     $\\lambda_{16} = 0.50$
     """
+    check_type("basis", basis, Basis, BASIS)
+    check_type("numbers", numbers, Sequence, "a sequence of numbers of basis vectors")
     if not len(numbers):
         raise ValueError("numbers: empty; accepted: at least one basis vector")
     for k in numbers:
@@ -226,7 +245,7 @@ def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> A
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('k', 'Shrinkage factor $\\\\lambda_k$')
     """
-    look.check_some("bases", bases)
+    look.check_some("bases", bases, Basis, BASIS)
     palette = look.colors(bases)
     with look.on_axes(ax) as ax:
         for label, basis in bases.items():

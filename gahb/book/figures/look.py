@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
-from gahb.checks import check_count, check_number
+from gahb.checks import check_count, check_number, check_type
 from gahb.metrics import psnr_from_sigma
 
 Label = int | str  # a number of training images N, or a name
@@ -106,6 +106,7 @@ def panels(
     >>> plt.close(fig)
     """
     check_count("columns", columns)
+    check_count("rows", rows)
     check_number("height", height, low=0.5)
     of_all: Any = {"squeeze": False, "subplot_kw": {"axes_class": _BookAxes}}
     with style():
@@ -118,6 +119,7 @@ def panels(
 @contextmanager
 def on_axes(ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
     """Draw on ``ax``, or on the axes of a new figure as wide as a page, in the look of the book."""
+    check_type("ax", ax, Axes | None, "axes of matplotlib")
     with style():
         yield panels(1, height)[1][0] if ax is None else ax
 
@@ -134,7 +136,10 @@ def colors(labels: Iterable[Label]) -> dict[Label, Any]:
     >>> few[100] == many[100]
     True
     """
+    check_type("labels", labels, Iterable, "labels: numbers of images N, or names")
     labels = list(labels)
+    for label in labels:
+        check_type("labels", label, int | str, "a number of images N, or a name")
     # The map ends where it becomes too pale for a line on white.
     ramp, darkest, palest = matplotlib.colormaps["inferno"], 0.04, 0.82
     counts = [label for label in labels if isinstance(label, int) and label >= 1]
@@ -154,6 +159,7 @@ def count_label(n: int) -> str:
     >>> count_label(10000)
     '10\\u2009000'
     """
+    check_count("n", n, minimum=0)
     return f"{n:,}".replace(",", "\u2009")
 
 
@@ -162,10 +168,27 @@ def label_text(label: Label) -> str:
     return f"N = {count_label(label)}" if isinstance(label, int) else label
 
 
-def check_some(argument: str, entries: Mapping[Any, Any]) -> None:
-    """Raise ValueError if there is nothing to draw."""
+def check_some(argument: str, entries: Any, kind: Any = object, accepted: str = "") -> None:
+    """Raise unless there are labeled entries to draw, all of one kind, as ``accepted`` says."""
+    check_type(argument, entries, Mapping, "a mapping of labels to what is drawn")
     if not entries:
         raise ValueError(f"{argument}: empty; accepted: at least one labeled entry")
+    for label, entry in entries.items():
+        check_type(f"{argument}[{label!r}]", entry, kind, accepted)
+
+
+def check_range(argument: str, ends: Any) -> tuple[float, float]:
+    """Return the two ends of a range of values, or raise."""
+    accepted = "a range of values, its lower end first"
+    check_type(argument, ends, tuple | list, accepted)
+    if len(ends) != 2:
+        raise ValueError(f"{argument}: {ends} is not {accepted}")
+    low, high = ends
+    check_number(argument, high, low=-math.inf)
+    check_number(argument, low, low=-math.inf, high=high)
+    if low == high:
+        raise ValueError(f"{argument}: {low} is both ends; accepted: {accepted}")
+    return low, high
 
 
 def band(ax: Axes, x: Tensor, low: Tensor, high: Tensor, color: Any) -> None:
