@@ -17,6 +17,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PYDEVD_DISABLE_FILE_VALIDATION := 1
 # A page shows results, not progress bars.
 export TQDM_DISABLE := 1
+# Large blocks stay with a process of glibc, rather than come anew from the kernel, page by page.
+export MALLOC_TOP_PAD_ := 268435456
+export MALLOC_TRIM_THRESHOLD_ := 1073741824
+export MALLOC_MMAP_THRESHOLD_ := 1073741824
 unexport JUPYTER_PATH MPLBACKEND PYTHONHOME PYTHONPATH
 
 .PHONY: help

@@ -145,7 +145,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("gahb/a.py", "artifacts/b.safetensors", "requirements.lock", "_config.yml"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("before", encoding="utf-8")
-    execution_cache.main()
+    execution_cache.forget_what_changed()
     (tmp_path / "_build" / "cache").mkdir()
     return tmp_path
 
@@ -153,7 +153,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", ["gahb/a.py", "artifacts/b.safetensors", "requirements.lock"])
 def test_changes_make_executed_pages_forgotten(checkout: Path, name: str) -> None:
     (checkout / name).write_text("after", encoding="utf-8")
-    execution_cache.main()
+    execution_cache.forget_what_changed()
     assert not (checkout / "_build" / "cache").exists()
 
 
@@ -161,7 +161,7 @@ def test_edition_makes_executed_pages_forgotten(
     checkout: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GAHB_EDITION", "smoke")
-    execution_cache.main()
+    execution_cache.forget_what_changed()
     assert not (checkout / "_build" / "cache").exists()
 
 
@@ -171,5 +171,5 @@ def test_executed_pages_are_kept_otherwise(checkout: Path) -> None:
     (checkout / "artifacts" / "under-way").mkdir()
     for name in ("checkpoint.pt", "log.jsonl"):
         (checkout / "artifacts" / "under-way" / name).write_text("step 1", encoding="utf-8")
-    execution_cache.main()
+    execution_cache.forget_what_changed()
     assert (checkout / "_build" / "cache").is_dir()

@@ -1,7 +1,8 @@
-"""Forget the executed pages when something changed that their own text does not show.
+"""Fill the execution cache of the book, chapters side by side, each on one thread.
 
-The execution cache of the book knows a chapter by its cells alone. The package, what was trained,
-the installed versions and the edition count as well.
+The cache knows a chapter by its cells alone. The package, what was trained, the installed versions
+and the edition count as well: when one of them has changed, the executed pages are forgotten first.
+A chapter that fails here is executed by the book once more, which shows where and why.
 """
 
 import hashlib
@@ -11,7 +12,11 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+import yaml
+from chapters import ROOT, chapters
+from jupyter_cache import get_cache
+from jupyter_cache.executors import load_executor
+
 BUILD = ROOT / "_build"
 FINGERPRINT = BUILD / "executed-with.txt"
 # The pages themselves are forgotten too: they would not be read again for the cache alone.
@@ -41,7 +46,7 @@ def _files() -> Iterator[Path]:
                 yield path
 
 
-def main() -> None:
+def forget_what_changed() -> None:
     """Clear the cache unless it was filled with what is here now."""
     now = fingerprint()
     if FINGERPRINT.is_file() and FINGERPRINT.read_text(encoding="utf-8") == now:
@@ -52,5 +57,16 @@ def main() -> None:
     FINGERPRINT.write_text(now, encoding="utf-8")
 
 
+def execute() -> None:
+    """Execute the chapters that the cache does not hold yet, as many at a time as there are CPUs."""
+    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]
+    cache = get_cache(ROOT / settings["cache"])
+    for chapter in chapters():
+        cache.add_nb_to_project(str(chapter), read_data={"name": "myst_nb_md", "type": "plugin"})
+    os.environ["OMP_NUM_THREADS"] = "1"  # of each kernel: there is one for every CPU
+    load_executor("local-parallel", cache).run_and_cache(timeout=settings["timeout"])
+
+
 if __name__ == "__main__":
-    main()
+    forget_what_changed()
+    execute()
