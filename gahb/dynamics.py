@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from scipy.stats import linregress, t
 from torch import Tensor
@@ -19,7 +19,7 @@ from gahb.checks import check_count, check_number
 from gahb.intervals import Estimate, fraction, resampled
 from gahb.metrics import psnr_curve
 from gahb.sampling import sample
-from gahb.settings import atomic_write
+from gahb.settings import atomic_write, damaged
 from gahb.similarity import cosine_similarity, verdicts
 from gahb.vectors import gray_levels, repeated
 
@@ -74,7 +74,7 @@ class Dynamics:
         """
         check_number("tolerance", tolerance, low=0)
         at = self.on_test[:, self._level(input_psnr)].double()
-        return self._first_passage(at, lambda mean: mean.amax(0) - tolerance)
+        return self._passage(at, lambda mean: mean.amax(0) - tolerance)
 
     def tau_mem(self, share: float = 0.1) -> Estimate:
         r"""Return :math:`\tau_\mathrm{mem}`, from which update on a share of samples is copied.
@@ -82,7 +82,7 @@ class Dynamics:
         Infinite if the training never gets there. The interval is over the noise of the samples.
         """
         check_number("share", share, low=1e-6, high=1)
-        return self._first_passage(self.copies.double(), lambda mean: mean.new_tensor(share))
+        return self._passage(self.copies.double(), lambda mean: mean.new_tensor(share))
 
     def share_of_copies(self) -> dict[int, Estimate]:
         """Return the share of samples that are copies, by number of updates."""
@@ -99,7 +99,7 @@ class Dynamics:
             raise ValueError(f"input_psnr: {input_psnr:g} is not measured; accepted: {levels}")
         return levels.index(input_psnr)
 
-    def _first_passage(self, values: Tensor, level: Callable[[Tensor], Tensor]) -> Estimate:
+    def _passage(self, values: Tensor, level: Callable[[Tensor], Tensor]) -> Estimate:
         """Return the update at which the mean of values (k, n) over n first reaches a level."""
         drawn = [values[:, units].mean(2) for units in resampled(values.shape[1])]
         means = torch.cat([values.mean(1, keepdim=True), *drawn], dim=1)
@@ -118,12 +118,16 @@ class Dynamics:
             save_file(contiguous, temporary, metadata={"origin": json.dumps(origin)})
 
     @classmethod
-    def load(cls, path: Path) -> Dynamics:
-        """Return what ``save`` has written."""
-        with safe_open(path, framework="pt") as file:
-            named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        extras = {n.removeprefix("extras."): named.pop(n) for n in list(named) if "extras." in n}
-        return cls(**named, extras=extras)
+    def load(cls, path: Path) -> tuple[Dynamics, dict[str, Any]]:
+        """Return what ``save`` has written, and its origin."""
+        try:
+            with safe_open(path, framework="pt") as file:
+                named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+                origin = json.loads(file.metadata()["origin"])
+            extras = {n.removeprefix("extras."): named.pop(n) for n in [*named] if "extras." in n}
+            return cls(**named, extras=extras), origin
+        except (SafetensorError, TypeError, KeyError, ValueError) as error:
+            raise damaged(path, f"is no measurement of a training ({error})") from error
 
 
 def _first_passage(x: Tensor, curves: Tensor, level: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from gahb.training.record import (
     sha256,
 )
 
-PENDING = recipes.pending("laptop")
+PENDING = recipes.pending()
 SHIPPED = sorted(recipes.every("laptop").keys() - PENDING)
 
 

@@ -5,8 +5,11 @@ import math
 import pytest
 import torch
 
+from gahb.book import dynamics as measured
+from gahb.book import recipes
 from gahb.dynamics import Dynamics, follow, power_law
 from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.settings import DamagedError
 from gahb.training import Recipe, snapshots, train
 
 
@@ -96,7 +99,8 @@ def test_what_is_stored_is_what_was_measured(tmp_path):
         [(1, EmpiricalBayes(train_images))], train_images, test, samples=2, extras=extras
     )
     found.save(tmp_path / "a.safetensors", hash="0")
-    again = Dynamics.load(tmp_path / "a.safetensors")
+    again, origin = Dynamics.load(tmp_path / "a.safetensors")
+    assert origin == {"hash": "0"}
     for name in ("updates", "input_psnr", "on_train", "on_test", "copies", "to_train", "samples"):
         assert getattr(again, name).equal(getattr(found, name)), name
     assert again.extras["level"].tolist() == [[1, 2]]
@@ -113,6 +117,27 @@ def test_snapshots_of_a_training_can_be_followed(tmp_path):
     )
     assert found.updates.tolist() == [16, 20]
     assert found.copies.shape == (2, 3)
+
+
+def test_dynamics_of_an_edition_that_ships_none_are_measured_once(
+    artifacts, quick, monkeypatch, capsys
+):
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    recipe = quick.but(updates=2)
+    monkeypatch.setattr(recipes, "every", lambda edition=None: {recipe.name: recipe})
+    train(recipe)  # without snapshots
+    found = measured.dynamics(recipe.name)
+    path = artifacts / "smoke" / "dynamics" / f"{recipe.name}.safetensors"
+    written = path.stat().st_mtime_ns
+    assert measured.dynamics(recipe.name).copies.equal(found.copies)
+    assert path.stat().st_mtime_ns == written
+
+    found.save(path, hash="other")
+    with pytest.raises(ValueError, match=r"^name: .* another version of it; run: python -m gahb"):
+        measured.dynamics(recipe.name)
+    path.write_bytes(path.read_bytes()[:100])
+    with pytest.raises(DamagedError, match=f"run: python -m gahb train {recipe.name} .*dynamics"):
+        measured.dynamics(recipe.name)
 
 
 def test_snapshots_must_fit():

@@ -58,7 +58,7 @@ def forget_what_changed() -> None:
 
 
 def execute() -> None:
-    """Execute the chapters that the cache does not hold yet, as many at a time as there are CPUs."""
+    """Execute the chapters that the cache does not hold, as many at a time as there are CPUs."""
     settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]
     cache = get_cache(ROOT / settings["cache"])
     for chapter in chapters():

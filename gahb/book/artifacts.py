@@ -132,6 +132,9 @@ def mend_command(damaged: Recipe | Path) -> str:
         return f"{train_command(damaged)} --again"
     if path.parent.name == "variance":
         return "python -m gahb variance {} {}".format(*path.stem.rsplit("-n", 1))
+    if path.parent.name == "dynamics":
+        measure = f"python -m gahb dynamics {path.stem}"
+        return f"python -m gahb train {path.stem} --keep-snapshots --again && {measure}"
     if path.name == "scorecard.json":
         return "python -m gahb scorecard --write"
     executing = "  # and execute its chapter again" * (path.parent.name == "measured")

@@ -42,11 +42,15 @@ def every(edition: str | None = None) -> dict[str, Recipe]:
     return {recipe.name: recipe for recipes in by_figure(edition).values() for recipe in recipes}
 
 
-def pending(edition: str | None = None) -> set[str]:
-    """Return the names of the recipes whose trainings are not shipped yet."""
-    edition = edition or settings.edition()
-    families = [f for f in _families() if f.get("pending") and edition in f]
-    return {recipe.name for family in families for recipe in _trainings(family, edition)}
+def pending() -> set[str]:
+    """Return the names of the recipes of the laptop edition whose trainings are not shipped yet."""
+    return {
+        recipe.name
+        for family in _families()
+        if "laptop" in family
+        for recipe in _trainings(family, "laptop")
+        if any(fnmatchcase(recipe.name, pattern) for pattern in family.get("pending", []))
+    }
 
 
 def get(name: str, edition: str | None = None) -> Recipe:
