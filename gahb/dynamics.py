@@ -76,6 +76,15 @@ class Dynamics:
         at = _means(self.on_test[:, self._level(input_psnr)])
         return self._passage(at, at.amax(0) - tolerance)
 
+    def tau_psnr(self, output_psnr: float, input_psnr: float = 20.0) -> Estimate:
+        """Return the first update at which the test PSNR reaches a level, or infinity.
+
+        The interval is over test images.
+        """
+        check_number("output_psnr", output_psnr, low=-math.inf)
+        at = _means(self.on_test[:, self._level(input_psnr)])
+        return self._passage(at, torch.tensor(float(output_psnr)))
+
     def tau_gap(self, gap: float = 1.0, input_psnr: float = 20.0) -> Estimate:
         r"""Return the update at which the train-test gap has opened by ``gap`` dB.
 

@@ -40,6 +40,8 @@ def test_passages_are_linear_in_the_logarithm_of_updates():
     found = dynamics([10, 100, 1000, 10_000, 100_000], growing([0, 0, 0.05, 0.15, 0.9]), on_test)
     assert found.tau_gen(tolerance=2).value == pytest.approx(10**2.5)
     assert found.tau_gen(tolerance=0).value == pytest.approx(1000)
+    assert found.tau_psnr(22).value == pytest.approx(10**1.5)
+    assert found.tau_psnr(28.5).value == math.inf
     assert found.tau_mem(0.1).value == pytest.approx(10**3.5)
     assert found.tau_mem(0.9).value == pytest.approx(100_000)
     assert found.tau_mem(0.95).value == math.inf

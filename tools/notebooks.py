@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 from notebook_rules import is_checked, problems
 from opening import put_first, repository
 
-SECONDS_PER_CELL = 300
+SECONDS_PER_CELL = 900
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
