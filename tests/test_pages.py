@@ -5,10 +5,14 @@ import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import links
 import pytest
 from chapters import ROOT, listed_pages
+from docutils.core import publish_doctree
+from docutils.nodes import definition_list_item, reference
 from pybtex.database import Entry, parse_file
 
 from gahb.similarity import VERDICTS
@@ -126,3 +130,19 @@ def test_directives_are_on_pages_without_code() -> None:
         text = page.read_text(encoding="utf-8")
         if "{code-cell}" in text:
             assert re.findall(r"\{(?:cite|term|glossary|bibliography)[:\w]*\}", text) == []
+
+
+def test_words_of_the_glossary_are_linked_where_a_page_first_uses_them() -> None:
+    glossary = publish_doctree("score\n  A slope. Of the log density.\n\nnew\n  Not old.\n")
+    page = publish_doctree("Scores\n======\nA ``score`` scored. New Scores, a score.\n\nA score.\n")
+    for i, item in enumerate(glossary.findall(definition_list_item)):
+        item[0]["ids"] = [f"term-{i}"]
+    app = SimpleNamespace(
+        env=SimpleNamespace(get_doctree={links.GLOSSARY: glossary}.get),
+        builder=SimpleNamespace(get_relative_uri=lambda _, to: f"{to}.html"),
+    )
+    links.link_terms(app, page, "book/chapter")
+    (link,) = page.findall(reference)
+    assert (link.astext(), link["reftitle"]) == ("Scores", "A slope.")
+    assert link["refuri"] == "book/glossary.html#term-0"
+    assert page[1].astext() == "A score scored. New Scores, a score."

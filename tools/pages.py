@@ -19,7 +19,6 @@ VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*
 def setup(app: Sphinx) -> dict[str, bool]:
     """Mend pages once all other extensions have had them."""
     app.connect("config-inited", sign)
-    app.connect("env-updated", name_sources, priority=900)
     app.connect("html-page-context", mend, priority=900)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
 
@@ -31,13 +30,6 @@ def sign(app: Sphinx, config: Any) -> None:
         f'<p>Version {version("gahb")} · <a href="{source}/blob/main/LICENSE">MIT license</a> · '
         f'<a href="{source}/blob/main/CITATION.cff">how to cite</a></p>'
     )
-
-
-def name_sources(app: Sphinx, env: Any) -> None:
-    """Let links lead to an entry of the bibliography by its key, as they do to a heading."""
-    for source in env.get_domain("cite").citations:
-        targets = env.metadata[source.bibliography_key.docname].setdefault("myst_slugs", {})
-        targets[source.key] = (0, source.citation_id, source.key)
 
 
 def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
