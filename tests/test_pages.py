@@ -133,7 +133,9 @@ def test_directives_are_on_pages_without_code() -> None:
 
 
 def test_words_of_the_glossary_are_linked_where_a_page_first_uses_them() -> None:
-    glossary = publish_doctree("score\n  A slope. Of the log density.\n\nnew\n  Not old.\n")
+    glossary = publish_doctree(
+        "score\n  A slope of :math:`\\log p_\\sigma`. Of noise.\n\nnew\n  Not old.\n"
+    )
     page = publish_doctree("Scores\n======\nA ``score`` scored. New Scores, a score.\n\nA score.\n")
     for i, item in enumerate(glossary.findall(definition_list_item)):
         item[0]["ids"] = [f"term-{i}"]
@@ -143,6 +145,6 @@ def test_words_of_the_glossary_are_linked_where_a_page_first_uses_them() -> None
     )
     links.link_terms(app, page, "book/chapter")
     (link,) = page.findall(reference)
-    assert (link.astext(), link["reftitle"]) == ("Scores", "A slope.")
+    assert (link.astext(), link["reftitle"]) == ("Scores", "A slope of log p_σ.")
     assert link["refuri"] == "book/glossary.html#term-0"
     assert page[1].astext() == "A score scored. New Scores, a score."

@@ -4,11 +4,15 @@ import re
 from typing import Any
 
 from docutils import nodes
+from docutils.utils.math import tex2unichar
 from sphinx.application import Sphinx
 from sphinx.util.nodes import make_refnode
 
 GLOSSARY = "book/glossary"
+LISTS = (GLOSSARY, "book/bibliography", "book/api/")  # pages to look things up in
 COMMON_WORDS = {"new", "s1, s2, test"}  # which mean in most places what they mean everywhere
+SYMBOLS = tex2unichar.mathalpha | tex2unichar.mathord | tex2unichar.mathbin | tex2unichar.mathrel
+SYMBOLS |= {"hat": "", "mathbb": ""}  # which say how the next letter looks
 PLAIN = (nodes.paragraph, nodes.emphasis, nodes.strong)  # text that is not a link, nor code
 
 
@@ -28,7 +32,7 @@ def name_sources(app: Sphinx, env: Any) -> None:
 
 def link_terms(app: Sphinx, doctree: nodes.document, page: str) -> None:
     """Link each word of the glossary where a page first uses it; its meaning shows on hover."""
-    if not page.startswith("book/") or page == GLOSSARY or page.startswith("book/api/"):
+    if page.startswith(LISTS):
         return
     known = meanings(app.env.get_doctree(GLOSSARY))
     pattern = words(known)
@@ -54,10 +58,17 @@ def meanings(glossary: nodes.document) -> dict[str, tuple[str, str]]:
     """Return the words of a glossary, each with its target and the sentence that explains it."""
     found = {}
     for item in glossary.findall(nodes.definition_list_item):
-        word, told = item[0], " ".join(item[-1].astext().split())
+        word, told = item[0], item[-1].astext()
         if (name := word.astext().lower()) not in COMMON_WORDS:
-            found[name] = word["ids"][0], told.partition(". ")[0].rstrip(".") + "."
+            sentence = told.partition(". ")[0].rstrip(".") + "."
+            found[name] = word["ids"][0], without_commands(sentence)
     return found
+
+
+def without_commands(text: str) -> str:
+    r"""Write the symbols of a formula where nothing typesets it: σ for \sigma, log for \log."""
+    written = re.sub(r"\\([A-Za-z]+)", lambda command: SYMBOLS.get(command[1], command[1]), text)
+    return " ".join(written.split())
 
 
 def words(known: dict[str, Any]) -> re.Pattern[str]:
