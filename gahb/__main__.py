@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 import torch
 
 from gahb import settings
-from gahb.book import artifacts, costs, jobs, recipes, scorecard
+from gahb.book import artifacts, controls, costs, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
 from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
@@ -128,7 +128,7 @@ def add_measurements(command: Add) -> None:
     following.add_argument("names", nargs="+", metavar="NAME")
     overlapping = command(run_harmonics, "measure how harmonic and how adaptive bases are")
     overlapping.add_argument("names", nargs="+", metavar="NAME", help="such as 'calpha4-unet-...'")
-    overlapping.add_argument("--untrained", action="store_true", help="with the initial weights")
+    overlapping.add_argument("--control", choices=controls.NAMES, help="measure this in its place")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     scoring = command(run_scorecard, "judge the paper's claims by what was measured")
@@ -228,7 +228,7 @@ def run_dynamics(options: Options) -> None:
 def run_harmonics(options: Options) -> None:
     """Measure and store, and print one line for each network."""
     for name in options.names:
-        found = measure_overlaps(name, options.untrained)
+        found = measure_overlaps(name, options.control)
         means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
         print(f"{name}: {means}", flush=True)
 

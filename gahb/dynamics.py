@@ -16,7 +16,7 @@ from scipy.stats import linregress, t
 from torch import Tensor
 
 from gahb.checks import check_count, check_number
-from gahb.intervals import Estimate, fraction, resampled
+from gahb.intervals import Estimate, by_unit, fraction, resampled
 from gahb.metrics import psnr_curve
 from gahb.sampling import sample
 from gahb.settings import atomic_write, damaged
@@ -44,7 +44,7 @@ class Dynamics:
     input_psnr : Tensor
         Noise levels, in dB, (l,).
     on_train, on_test : Tensor
-        Output PSNR of each image, in dB, (k, l, n).
+        Output PSNR of each image, in dB, (k, l, n); n is 64, or fewer training images.
     copies : Tensor
         Which samples are copies of a training image, (k, m) bool. One that diverged is none.
     to_train, between : Tensor
@@ -73,8 +73,20 @@ class Dynamics:
         the logarithm of the updates between two snapshots; the interval is over test images.
         """
         check_number("tolerance", tolerance, low=0)
-        at = self.on_test[:, self._level(input_psnr)].double()
-        return self._passage(at, lambda mean: mean.amax(0) - tolerance)
+        at = _means(self.on_test[:, self._level(input_psnr)])
+        return self._passage(at, at.amax(0) - tolerance)
+
+    def tau_gap(self, gap: float = 1.0, input_psnr: float = 20.0) -> Estimate:
+        r"""Return the update at which the train-test gap has opened by ``gap`` dB.
+
+        An earlier sign of memory than copies. It counts from where the gap was smallest, as some
+        sets of images are easier than others. Infinite if the training never gets there. The
+        interval is over training and test images.
+        """
+        check_number("gap", gap, low=0)
+        level = self._level(input_psnr)
+        above = _means(self.on_train[:, level], seed=1) - _means(self.on_test[:, level])
+        return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)))
 
     def tau_mem(self, share: float = 0.1) -> Estimate:
         r"""Return :math:`\tau_\mathrm{mem}`, from which update on a share of samples is copied.
@@ -82,7 +94,7 @@ class Dynamics:
         Infinite if the training never gets there. The interval is over the noise of the samples.
         """
         check_number("share", share, low=1e-6, high=1)
-        return self._passage(self.copies.double(), lambda mean: mean.new_tensor(share))
+        return self._passage(_means(self.copies), torch.tensor(float(share)))
 
     def share_of_copies(self) -> dict[int, Estimate]:
         """Return the share of samples that are copies, by number of updates."""
@@ -99,11 +111,9 @@ class Dynamics:
             raise ValueError(f"input_psnr: {input_psnr:g} is not measured; accepted: {levels}")
         return levels.index(input_psnr)
 
-    def _passage(self, values: Tensor, level: Callable[[Tensor], Tensor]) -> Estimate:
-        """Return the update at which the mean of values (k, n) over n first reaches a level."""
-        drawn = [values[:, units].mean(2) for units in resampled(values.shape[1])]
-        means = torch.cat([values.mean(1, keepdim=True), *drawn], dim=1)
-        passed = _first_passage(self.updates.double().log(), means, level(means)).exp()
+    def _passage(self, means: Tensor, level: Tensor) -> Estimate:
+        """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level."""
+        passed = _first_passage(self.updates.double().log(), means, level).exp()
         ends = passed.new_tensor([0.025, 0.975])
         # Without interpolation: where a resampled training does not get there, it is infinite.
         low, high = passed[1:].quantile(ends, interpolation="nearest").tolist()
@@ -128,6 +138,13 @@ class Dynamics:
             return cls(**named, extras=extras), origin
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise damaged(path, f"is no measurement of a training ({error})") from error
+
+
+def _means(values: Tensor, seed: int = 0) -> Tensor:
+    """Return means of values (k, n) over the n, and over r resamples of them, (k, 1 + r)."""
+    values = values.double()
+    drawn = [values[:, units].mean(2) for units in resampled(values.shape[1], seed)]
+    return torch.cat([values.mean(1, keepdim=True), *drawn], dim=1)
 
 
 def _first_passage(x: Tensor, curves: Tensor, level: Tensor) -> Tensor:
@@ -190,7 +207,8 @@ def follow(
     found: list[dict[str, Tensor]] = []
     seconds = iter(other) if other is not None else None
     for update, f in snapshots:
-        on_train, on_test = (psnr_curve(f, x, input_psnr, seed).per_image.float() for x in clean)
+        curves = [psnr_curve(f, x, input_psnr, seed) for x in clean]
+        on_train, on_test = (by_unit(c.per_image, *c.sets).float() for c in curves)
         row = {"updates": torch.tensor(update), "on_train": on_train, "on_test": on_test}
         row |= _judged(f, _at(update, seconds), train, seed, sampling)
         row |= {f"extras.{name}": measure(f) for name, measure in (extras or {}).items()}

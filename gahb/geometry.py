@@ -34,6 +34,7 @@ __all__ = [
     "GraphHarmonics",
     "basis_overlap",
     "contour_frequencies",
+    "cosines",
     "grid_laplacian",
     "harmonic_overlaps",
     "patch_laplacian",
@@ -370,7 +371,7 @@ def harmonic_overlaps(
     for name in laplacians:
         own = harmonics[f"own {name}"]
         harmonics[f"other {name}"] = own[1:] + own[:1]
-    fixed = {"cosines": smoothest(grid_laplacian(images[:1], contrast=None), k, size)}
+    fixed = {"cosines": cosines(*size)[:k]}
     if components is not None:
         fixed["components"] = components
     found: dict[str, list[Tensor]] = {}
@@ -432,7 +433,7 @@ class GraphHarmonics(BaseDenoiser):
     def basis(self, y: Tensor, sigma: float) -> Tensor:
         """Return all harmonics of the graph of one noisy image, smoothest first, (d, 1, H, W)."""
         noisy, d = in_double(y), y[0].numel()
-        vectors = _cosines(*y.shape[2:]).to(noisy.device)
+        vectors = cosines(*y.shape[2:]).to(noisy.device)
         for _ in range(self.rounds):
             estimate = self._thresholded(noisy, vectors, sigma)
             vectors = _harmonics(self.laplacian(estimate), d).to(noisy.device)
@@ -445,15 +446,20 @@ class GraphHarmonics(BaseDenoiser):
         return estimate
 
 
-def _cosines(height: int, width: int) -> Tensor:
-    """Return the harmonics of the plain grid, smoothest first, (H W, H W).
+def cosines(height: int, width: int) -> Tensor:
+    """Return the harmonics of the plain grid, smoothest first, (H W, 1, H, W).
 
     Many have the same eigenvalue: a solver would mix them as its rounding wants.
+
+    Examples
+    --------
+    >>> cosines(4, 4)[0].unique()
+    tensor([0.2500], dtype=torch.float64)
     """
     down, right = (torch.from_numpy(dct(np.eye(n), norm="ortho", axis=0)) for n in (height, width))
     squares = [2 - 2 * (torch.pi * torch.arange(n) / n).cos() for n in (height, width)]
     order = (squares[0][:, None] + squares[1]).flatten().argsort(stable=True)
-    return torch.kron(down, right)[order]
+    return torch.kron(down, right)[order].view(-1, 1, height, width)
 
 
 def _harmonics(laplacian: csr_array, k: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import select
 import shutil
 import subprocess
 import time
@@ -19,6 +20,7 @@ FLAGS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost",
     "--remote-debugging-pipe",
 )
+PATIENCE = 300  # seconds
 
 
 class Browser:
@@ -55,6 +57,9 @@ class Browser:
 
     def _read(self) -> dict[str, Any]:
         while b"\0" not in self.unread:
+            if not select.select([self.back], [], [], PATIENCE)[0]:
+                self.process.kill()  # or all that follows would wait as long
+                raise TimeoutError(f"the browser has said nothing for {PATIENCE} seconds")
             read = os.read(self.back, 1 << 16)
             assert read, "the browser has gone"
             self.unread += read
@@ -93,7 +98,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def wait(self, condition: str, seconds: float = 300) -> None:
+    def wait(self, condition: str, seconds: float = PATIENCE) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(condition):

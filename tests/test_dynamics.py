@@ -1,6 +1,7 @@
 """What is measured along a training: known passages, exact denoisers, and what never gets there."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -43,6 +44,18 @@ def test_passages_are_linear_in_the_logarithm_of_updates():
     assert found.tau_mem(0.9).value == pytest.approx(100_000)
     assert found.tau_mem(0.95).value == math.inf
     assert found.gap().tolist() == pytest.approx([1] * 5)
+
+
+def test_the_gap_opens_between_snapshots_over_images_of_both_sets():
+    on_test = torch.tensor([20.0, 24.0, 24.0])[:, None] + torch.linspace(-1, 1, 9)
+    found = dynamics([10, 100, 1000], growing([0, 0, 0]), on_test)
+    # That they are 5 dB above at first tells of the images alone.
+    opening = torch.tensor([25.0, 29.5, 30.5])[:, None, None] + torch.tensor([-1.0, 1.0])
+    found = replace(found, on_train=opening)
+    opened = found.tau_gap(1.0)
+    assert opened.value == pytest.approx(10**2.5)
+    assert opened.low <= opened.value <= opened.high
+    assert found.tau_gap(2.0).value == math.inf
 
 
 def test_first_snapshot_may_pass_already():
@@ -117,6 +130,8 @@ def test_snapshots_of_a_training_can_be_followed(tmp_path):
     )
     assert found.updates.tolist() == [16, 20]
     assert found.copies.shape == (2, 3)
+    # Its four training images are repeated for the measurement, and count once.
+    assert found.on_train.shape == found.on_test.shape == (2, 9, 4)
 
 
 def test_dynamics_of_an_edition_that_ships_none_are_measured_once(

@@ -39,7 +39,7 @@ def test_it_measures_the_network_at_test_images_once(network, monkeypatch):
 
 
 def test_the_untrained_network_is_another(network):
-    before, after = harmonics.overlaps(NAME, untrained=True), harmonics.overlaps(NAME)
+    before, after = harmonics.overlaps(NAME, "untrained"), harmonics.overlaps(NAME)
     assert float((before["own grid"] - after["own grid"]).abs().max()) > 0.02
     assert torch.equal(before["chance"], after["chance"])
 
@@ -56,13 +56,13 @@ def test_a_measurement_with_other_weights_is_refused(network):
 
 def test_the_laptop_edition_says_how_to_measure(artifacts, monkeypatch):
     monkeypatch.setenv("GAHB_EDITION", "laptop")
-    command = "python -m gahb harmonics faces-unet-n10-s1 --untrained$"
+    command = "python -m gahb harmonics faces-unet-n10-s1 --control 'box blur'$"
     with pytest.raises(FileNotFoundError, match=command):
-        harmonics.overlaps("faces-unet-n10-s1", untrained=True)
+        harmonics.overlaps("faces-unet-n10-s1", "box blur")
 
 
 def test_the_command_measures_and_tells(network, capsys):
-    assert main(["harmonics", NAME, "--untrained"]) == 0
+    assert main(["harmonics", NAME, "--control", "untrained"]) == 0
     assert capsys.readouterr().out.startswith(f"{NAME}: own grid 0.")
     assert main(["harmonics", "none"]) == 2
     assert capsys.readouterr().err.startswith("gahb: name: 'none' is unknown")

@@ -114,8 +114,8 @@ def test_the_hash_is_stable(recipe):
     [
         ("smoke", "e66b720309ade65c"),
         ("laptop", "2dd2fc1ab8367d58"),
-        ("colab", "54f10646c30a1460"),
-        ("paper", "bcae67cbe3815954"),
+        ("colab", "631278125bd4949a"),
+        ("paper", "5320125462643c55"),
     ],
 )
 def test_no_recipe_of_an_edition_changes(edition, digest):

@@ -420,12 +420,21 @@ def start_two(recipe, folder, path, script=TRAIN):
     )
 
 
+def errors_of(launcher, patience=600):
+    """What two processes have written when they have ended; that they wait forever is an error."""
+    try:
+        return launcher.communicate(timeout=patience)[1]
+    except subprocess.TimeoutExpired:
+        launcher.terminate()  # which ends both
+        raise
+
+
 @pytest.mark.parametrize("optimizer", [{"optimizer": "adam", "learning_rate": 1e-3}, {}])
 def test_two_processes_train_as_one_does(quick, tmp_path, optimizer):
     recipe = quick.but(updates=50, n=100, **optimizer)
     two = start_two(recipe, tmp_path / "two", tmp_path / "train.py")
     assert start(recipe, tmp_path / "one").wait() == 0
-    errors = two.communicate()[1]
+    errors = errors_of(two)
     assert two.returncode == 0, errors[-2000:]
     assert [read_manifest(tmp_path / k)["processes"] for k in ("one", "two")] == [1, 2]
     losses = [[x["loss"] for x in log_of(tmp_path / k) if "loss" in x] for k in ("one", "two")]
@@ -439,7 +448,7 @@ def test_when_one_of_two_processes_is_killed_all_end_and_can_go_on(quick, tmp_pa
         time.sleep(0.01)
     workers = subprocess.check_output(["pgrep", "-P", str(launcher.pid)], text=True).split()
     os.kill(int(workers[-1]), signal.SIGKILL)
-    errors = launcher.communicate()[1]
+    errors = errors_of(launcher)
     assert launcher.returncode != 0
     assert "SIGKILL" in errors
     assert not (tmp_path / "two" / MANIFEST).exists(), "it had finished before one was killed"

@@ -16,7 +16,7 @@ from gahb.dynamics import Dynamics, follow
 from gahb.metrics import noisy
 from gahb.training import Recipe, snapshots, train
 
-__all__ = ["dynamics", "measure_dynamics"]
+__all__ = ["dynamics", "followed", "measure_dynamics"]
 
 TEST_IMAGES = 64
 SIGMA, VECTORS, LARGEST = 0.15, 30, 16  # of the basis; pixels a side up to which it is measured
@@ -42,6 +42,22 @@ def dynamics(name: str) -> Dynamics:
     if origin["hash"] != recipe.hash:
         raise ValueError(f"name: {name} was measured along another version of it; {again}")
     return found
+
+
+def followed(pattern: str) -> dict[int, tuple[Recipe, Dynamics]]:
+    """Return the trainings of a pattern with what was measured along them, by N.
+
+    The laptop edition may still be training some: these are left out until they are measured.
+    """
+    folder = settings.artifacts_folder()
+    shipped = artifacts.registry()
+
+    def is_measured(recipe: Recipe) -> bool:
+        path = path_of(recipe)
+        known = path.is_file() or path.relative_to(folder).as_posix() in shipped
+        return known or recipe.edition != "laptop"
+
+    return {r.n: (r, dynamics(r.name)) for r in recipes.find(pattern) if is_measured(r)}
 
 
 def measure_dynamics(name: str) -> Dynamics:

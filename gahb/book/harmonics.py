@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from gahb import images, metrics, settings
-from gahb.book import artifacts, recipes
-from gahb.denoiser import BaseDenoiser, Denoiser
+from gahb.book import artifacts, controls, recipes
 from gahb.geometry import harmonic_overlaps
 from gahb.optimal import Gaussian
 from gahb.settings import write_json
@@ -26,7 +25,7 @@ FEATURES = 0.05
 """Number of vectors that are compared, as a share of the pixels: 51 at 32 x 32."""
 
 
-def overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
+def overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
     """Return what the leading space of a network shares with harmonics, for each test image.
 
     The laptop edition ships the measurement; the others measure where it is missing.
@@ -35,32 +34,31 @@ def overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
     ----------
     name : str
         Name of a recipe.
-    untrained : bool
-        Of the network with its initial weights, at the same noisy images.
+    control : str, optional
+        Of one of :mod:`gahb.book.controls` in its place, at the same noisy images.
 
     Returns
     -------
     dict of str to Tensor
         As :func:`gahb.geometry.harmonic_overlaps` gives it.
     """
-    recipe, path = recipes.get(name), _file(name, untrained)
-    command = f"python -m gahb harmonics {name}" + " --untrained" * untrained
+    recipe, path = recipes.get(name), _file(name, control)
+    command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")
     what = f"name: the basis of {name}"
     stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
     if stored is None:
-        return measure_overlaps(name, untrained)
+        return measure_overlaps(name, control)
     return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
 
 
-def measure_overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
+def measure_overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
     """Compare the basis of a network with harmonics at test images, and store the overlaps.
 
-    All graphs are those of the trained network's estimates. A network that was not trained is
-    compared with the same ones.
+    All graphs are those of the trained network's estimates: a control is compared with the same.
     """
     recipe = recipes.get(name)
     trained = artifacts.load(name)
-    f: BaseDenoiser = Denoiser(recipe.build()) if untrained else trained
+    f = controls.of(recipe, control)[control] if control else trained
     count = COUNT[settings.edition()]
     x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
     y = metrics.noisy(x, SIGMA)
@@ -70,16 +68,16 @@ def measure_overlaps(name: str, untrained: bool = False) -> dict[str, Tensor]:
     known = recipe.train_images(TRAINING_IMAGES)
     vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
     components = vectors.reshape(-1, *x.shape[1:])
-    found = harmonic_overlaps(f, y, estimates, k, components=components)
+    found = harmonic_overlaps(f, y, estimates, k, sigma=SIGMA, components=components)
     rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
     kept = {"weights": _weights(recipe), "sigma": SIGMA, "k": k, "overlaps": rounded}
-    write_json(_file(name, untrained), kept)
+    write_json(_file(name, control), kept)
     return found
 
 
-def _file(name: str, untrained: bool) -> Path:
+def _file(name: str, control: str | None) -> Path:
     folder = settings.artifacts_folder() / settings.edition() / "harmonics"
-    return folder / f"{name}{'-untrained' * untrained}.json"
+    return folder / f"{'-'.join([name, *(control or '').split()])}.json"
 
 
 def _weights(recipe: Recipe) -> str:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate import Accelerator, PartialState
+from accelerate import Accelerator
 from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from tqdm.auto import tqdm
@@ -213,14 +213,18 @@ def train(
     folder = Path(folder) if folder is not None else folder_of(recipe)
     if not again and (found := finished(recipe, folder)):
         return found
-    state = PartialState()
-    with locked(folder) if state.is_main_process else nullcontext():  # one for all
-        state.wait_for_everyone()
+    accelerator = Accelerator(
+        mixed_precision=mixed_precision(),
+        # Said, since a variable of the environment would change the weights otherwise.
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )
+    with locked(folder) if accelerator.is_main_process else nullcontext():  # one for all
+        accelerator.wait_for_everyone()
         if again:
             forget(folder)
         elif found := finished(recipe, folder):  # by another process, while this one waited
             return found
-        training = Training(recipe, folder, keep_snapshots)
+        training = Training(recipe, folder, accelerator, keep_snapshots)
         training.run()
     return Denoiser(training.network)
 
@@ -245,15 +249,12 @@ def finished(recipe: Recipe, folder: Path) -> Denoiser | None:
 class Training:
     """The state of one training: network, optimizer, number of the next update, and log."""
 
-    def __init__(self, recipe: Recipe, folder: Path, keep_snapshots: bool = False) -> None:
+    def __init__(
+        self, recipe: Recipe, folder: Path, accelerator: Accelerator, keep_snapshots: bool = False
+    ) -> None:
         self.recipe, self.folder, self.keep_snapshots = recipe, folder, keep_snapshots
-        self.accelerator = Accelerator(
-            mixed_precision=mixed_precision(),
-            # Said, since a variable of the environment would change the weights otherwise.
-            gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
-        )
-        self.device = self.accelerator.device
-        with self.accelerator.main_process_first():
+        self.accelerator, self.device = accelerator, accelerator.device
+        with accelerator.main_process_first():
             self.train_images = recipe.train_images().to(self.device)
             self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
         self.digest = digest(self.train_images)
