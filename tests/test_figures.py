@@ -179,6 +179,14 @@ def test_gaps_draw_the_data() -> None:
     assert "0.5" in [tick.get_text() for tick in ax.get_yticklabels()]
 
 
+def test_small_gaps_have_numbers_beside_zero() -> None:
+    hundredths = Curve.of(LEVELS, 0.03 + torch.rand(len(LEVELS), 5) / 100)
+    ax = figures.gaps({10: hundredths})
+    ax.figure.canvas.draw()
+    low, high = ax.get_ylim()
+    assert sum(low <= tick <= high for tick in ax.get_yticks()) >= 3
+
+
 def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
     ax = figures.curve_against_updates(histories(), sigma=0.1)
     assert len(ax.lines) == 4 and ax.get_xscale() == "log"
@@ -210,7 +218,7 @@ def test_gap_map_colors_each_cell_by_its_gap() -> None:
     assert [t.get_text() for t in ax.get_xticklabels()] == ["16", "32", "64"]
     assert [t.get_text() for t in ax.get_yticklabels()] == ["N = 10", "N = 1\u2009000"]
     assert ax.get_xlabel() == "Updates"
-    assert ax.figure.axes[1].get_ylabel() == "Train - test, σ = 0.1 (dB)"
+    assert ax.figure.axes[1].get_ylabel() == "Train − test, σ = 0.1 (dB)"
     with pytest.raises(
         ValueError, match=r"histories\[1000\]: updates \[16\] are not \[16, 32, 64\]"
     ):
@@ -234,6 +242,8 @@ def test_similarity_histograms_draw_every_value_and_its_median() -> None:
         assert medians == pytest.approx([float(between[n].median()), float(to_train[n].median())])
     legend = [text.get_text() for text in axes[0].get_legend().get_texts()]
     assert legend == ["between", "to train"]
+    axes[0].figure.canvas.draw()
+    assert not axes[0].get_legend().get_window_extent().overlaps(axes[0].get_window_extent())
     with pytest.raises(ValueError, match="groups: accepted: one or two, with the same labels"):
         figures.similarity_histograms({"a": between, "b": {10: between[10]}})
 

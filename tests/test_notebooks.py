@@ -4,6 +4,7 @@ import copy
 import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import jupytext
@@ -13,7 +14,7 @@ import pytest
 from chapters import ROOT, chapters, listed_pages, read_source
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from notebook_rules import problems
+from notebook_rules import figure_names, problems
 from opening import opening, repository
 
 from gahb.book import recipes
@@ -46,8 +47,10 @@ def named(source: Path) -> str:
     return source.stem
 
 
-def notebook_with(source: str, *outputs: NotebookNode, tags: tuple[str, ...] = ()) -> NotebookNode:
-    cell = new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags)})
+def notebook_with(
+    source: str, *outputs: NotebookNode, tags: tuple[str, ...] = (), **metadata: object
+) -> NotebookNode:
+    cell = new_code_cell(source, outputs=list(outputs), metadata={"tags": list(tags), **metadata})
     cell.execution_count = 1 if outputs else None
     return new_notebook(cells=[cell], metadata={"kernelspec": PYTHON_KERNEL})
 
@@ -145,7 +148,25 @@ def test_every_cell_is_collected() -> None:
         assert len(collected) == len(_code_cells(read_source(source)))
 
 
+def test_no_two_figures_have_one_name() -> None:
+    names = Counter(name for source in chapters() for name in figure_names(read_source(source)))
+    assert len(names) > 50
+    assert [name for name, count in names.items() if count > 1] == []
+
+
 # What the rules refuse
+
+
+def captioned(source: str, alt: str | None = "A wavy line.", **figure: str) -> NotebookNode:
+    told: dict[str, object] = {"figure": {"name": "fig-a", "caption": "Waves.", **figure}}
+    if alt is not None:
+        told["image"] = {"alt": alt}
+    return notebook_with(source, mystnb=told)
+
+
+DRAWING = "figures.image_grid({'a': x});"
+STEPPING = "widgets.stepper(frame, ['a', 'b'])"
+BY_FUNCTION = "def draw():\n    figures.gaps(x)\n\n\ndef again():\n    draw()\n\n\nagain()"
 
 BAD_CELLS = {
     "unknown line magic": (notebook_with("%nonsense 1\n1 / 0"), "magic 'nonsense'"),
@@ -182,6 +203,18 @@ BAD_CELLS = {
         notebook_with(CHECKED + "print(1)", printed("1\n"), tags=("raises-exception",)),
         "nothing was raised",
     ),
+    "figure without a caption": (captioned(DRAWING, caption=" "), "without a caption"),
+    "figure without a name": (captioned(DRAWING, name=""), "without a name"),
+    "figure of another name": (captioned(DRAWING, name="waves"), "without a name"),
+    "stepper without a name": (captioned(STEPPING, alt=None, name=""), "without a name"),
+    "figure without words": (captioned(DRAWING, alt=None), "no words describe"),
+    "figure whose words are none": (captioned(DRAWING, alt=" "), "no words describe"),
+    "figure with a file's name": (captioned(DRAWING, alt="waves.png"), "no words describe"),
+    "figure with a digest": (captioned(DRAWING, alt="7ad0d39e41908c36a7"), "no words describe"),
+    "figure with its caption": (captioned(DRAWING, alt="Waves."), "no words describe"),
+    "figure of many words": (captioned(DRAWING, alt="wave " * 31), "155 letters"),
+    "figure by a function": (captioned(BY_FUNCTION, alt=None), "no words describe"),
+    "caption without a figure": (captioned("figures.count_label(9)"), "draws none"),
 }
 
 GOOD_CELLS = {
@@ -190,6 +223,9 @@ GOOD_CELLS = {
     "checked": notebook_with(CHECKED + "print(1)", printed("1\n")),
     "skipped twice": notebook_with("train()", tags=("skip-execution", "nbval-skip")),
     "checked exception": notebook_with(CHECKED + "f(0)", raised(), tags=("raises-exception",)),
+    "figure": captioned(DRAWING),
+    "stepper": captioned(STEPPING, alt=None),
+    "function that draws, not called": notebook_with("def draw():\n    figures.gaps(x)"),
 }
 
 

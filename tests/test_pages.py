@@ -5,10 +5,14 @@ import re
 import unicodedata
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 from typing import NamedTuple
 
+import links
 import pytest
 from chapters import ROOT, listed_pages
+from docutils.core import publish_doctree
+from docutils.nodes import definition_list_item, reference
 from pybtex.database import Entry, parse_file
 
 from gahb.similarity import VERDICTS
@@ -17,23 +21,21 @@ BOOK = ROOT / "book"
 ENTRIES = dict(parse_file(str(BOOK / "references.bib")).entries)
 BIBLIOGRAPHY = (BOOK / "bibliography.md").read_text(encoding="utf-8")
 GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
-# Each list of the bibliography: the heading above it, and the keyword that chooses its entries.
-LISTS = re.findall(r'^## (.+)\n\n```\{bibliography\}\n.*\n:filter: .*"(\w+)"', BIBLIOGRAPHY, re.M)
-SECTIONS = {re.sub(r"[^a-z ]", "", heading.lower()).replace(" ", "-"): k for heading, k in LISTS}
+# Each list of the bibliography is of the entries of one keyword.
+LISTS = re.findall(r'```\{bibliography\}\n.*\n:filter: .*"(\w+)"', BIBLIOGRAPHY)
 TERMS = re.findall(r"^(\S.*)\n  \S", GLOSSARY.split("```")[1], re.M)
 
-# [Kadkhodaie and Simoncelli (2020, 2021)](bibliography.md#diffusion-models-and-sampling)
-NAMED = re.compile(r"\[([^\]]+?),? \(?(\d{4}(?:, \d{4})*)\)?\]\(bibliography\.md#([\w-]+)\)")
+# [Kadkhodaie and Simoncelli (2020)](bibliography.md#kadkhodaie2020)
+NAMED = re.compile(r"\[([^\]]+?),? \(?(\d{4})\)?\]\(bibliography\.md#([\w-]+)\)")
 # .. [1] C. M. Stein. Estimation of the mean of a multivariate normal distribution. 1981.
 NUMBERED = re.compile(r"^ *\.\. \[\d+\] (.*?)(?=\n *\.\. \[|\n *\n|\Z)", re.M | re.S)
 
 
 class Source(NamedTuple):
-    """A source as it is named: by its first author and year, in a section of the bibliography."""
+    """A source as it is named: by its first author and year."""
 
     author: str
     year: str
-    section: str
 
 
 def plain(text: str) -> str:
@@ -45,15 +47,14 @@ def plain(text: str) -> str:
 def source(entry: Entry) -> Source:
     person = entry.persons["author"][0]
     author = plain("".join([*person.prelast_names, *person.last_names]))
-    return Source(author, entry.fields["year"], entry.fields["keywords"])
+    return Source(author, entry.fields["year"])
 
 
-def sources_named(text: str) -> list[Source]:
-    """Every source that a page names in a link to the bibliography."""
+def sources_named(text: str) -> list[tuple[str, Source]]:
+    """Every source that a page names in a link to the bibliography, after where that leads."""
     return [
-        Source(plain(re.split(r",| and | et al", authors)[0]), year, SECTIONS.get(section, section))
-        for authors, years, section in NAMED.findall(text)
-        for year in years.split(", ")
+        (key, Source(plain(re.split(r",| and | et al", authors)[0]), year))
+        for authors, year, key in NAMED.findall(text)
     ]
 
 
@@ -68,7 +69,7 @@ def package_references() -> list[str]:
 
 def is_of(reference: str, entry: Entry) -> bool:
     """Whether a reference names an entry: author, year, and the title at least up to a subtitle."""
-    author, year, _ = source(entry)
+    author, year = source(entry)
     text = plain(reference)
     return author in text and year in text and plain(entry.fields["title"])[:30] in text
 
@@ -82,9 +83,8 @@ def test_source_is_complete_and_named_by_author_and_year(key: str) -> None:
 
 
 def test_every_source_is_listed_in_one_section() -> None:
-    assert len(SECTIONS) == BIBLIOGRAPHY.count("{bibliography}")
-    assert Counter(SECTIONS.values()).most_common(1)[0][1] == 1
-    assert {entry.fields["keywords"] for entry in ENTRIES.values()} == set(SECTIONS.values())
+    assert len(set(LISTS)) == len(LISTS) == BIBLIOGRAPHY.count("{bibliography}")
+    assert {entry.fields["keywords"] for entry in ENTRIES.values()} == set(LISTS)
 
 
 def test_no_source_is_there_twice() -> None:
@@ -93,11 +93,11 @@ def test_no_source_is_there_twice() -> None:
 
 
 @pytest.mark.parametrize("page", listed_pages(), ids=lambda page: page.stem)
-def test_sources_that_a_page_names_are_in_the_section_that_it_links_to(page: Path) -> None:
+def test_links_to_the_bibliography_lead_to_the_source_that_they_name(page: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert text.count("](bibliography.md#") == len(NAMED.findall(text)), "name author and year"
-    listed = {source(entry) for entry in ENTRIES.values()}
-    assert [named for named in sources_named(text) if named not in listed] == []
+    listed = {key: source(entry) for key, entry in ENTRIES.items()}
+    assert [(key, of) for key, of in sources_named(text) if listed.get(key) != of] == []
 
 
 def test_sources_that_the_package_names_are_in_the_bibliography() -> None:
@@ -130,3 +130,21 @@ def test_directives_are_on_pages_without_code() -> None:
         text = page.read_text(encoding="utf-8")
         if "{code-cell}" in text:
             assert re.findall(r"\{(?:cite|term|glossary|bibliography)[:\w]*\}", text) == []
+
+
+def test_words_of_the_glossary_are_linked_where_a_page_first_uses_them() -> None:
+    glossary = publish_doctree(
+        "score\n  A slope of :math:`\\log p_\\sigma`. Of noise.\n\nnew\n  Not old.\n"
+    )
+    page = publish_doctree("Scores\n======\nA ``score`` scored. New Scores, a score.\n\nA score.\n")
+    for i, item in enumerate(glossary.findall(definition_list_item)):
+        item[0]["ids"] = [f"term-{i}"]
+    app = SimpleNamespace(
+        env=SimpleNamespace(get_doctree={links.GLOSSARY: glossary}.get),
+        builder=SimpleNamespace(get_relative_uri=lambda _, to: f"{to}.html"),
+    )
+    links.link_terms(app, page, "book/chapter")
+    (link,) = page.findall(reference)
+    assert (link.astext(), link["reftitle"]) == ("Scores", "A slope of log p_σ.")
+    assert link["refuri"] == "book/glossary.html#term-0"
+    assert page[1].astext() == "A score scored. New Scores, a score."

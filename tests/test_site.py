@@ -15,6 +15,11 @@ BUILT = sorted(path.relative_to(HTML).as_posix() for path in HTML.glob("book/**/
 GRAVE = """axe.run().then(({ violations }) => violations
   .filter(({ impact }) => ["serious", "critical"].includes(impact))
   .map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html.slice(0, 200)).join(" | ")}`))"""
+# Pictures that are read out as the name of their file, or not at all, or that have no caption.
+UNTOLD = """[...document.querySelectorAll("article img")].filter((image) =>
+    !image.alt.trim() || /^\\S+\\.\\w+$/.test(image.alt.trim()) ||
+    (image.closest(".cell_output") && !image.closest("figure")?.querySelector("figcaption")))
+  .map((image) => `${image.alt}: ${image.src.slice(0, 200)}`)"""
 DARK = "document.documentElement.dataset.theme = document.documentElement.dataset.mode = 'dark'; 0"
 
 
@@ -32,6 +37,7 @@ def test_page_is_open_to_everybody(browser: Browser, name: str) -> None:
     )
     page.run(f"{AXE}; 0")
     assert page.run(GRAVE) == []
+    assert page.run(UNTOLD) == []
     page.run(DARK)
     assert page.run(GRAVE) == []
     assert page.errors() == []

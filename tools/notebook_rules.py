@@ -12,6 +12,12 @@ ALLOWED_MAGICS = frozenset({"config", "matplotlib", "pip"})
 MAGIC_CALLS = frozenset({"run_line_magic", "run_cell_magic", "magic"})
 SHELL_CALLS = frozenset({"system", "getoutput"})
 PICTURES = frozenset({"image/png", "image/jpeg", "image/svg+xml"})
+# Of gahb.book.figures, whose other functions draw; a stepper draws one picture for each label.
+NOT_DRAWN = frozenset({"as_gray", "colors", "count_label", "style"})
+STEPPER = "widgets.stepper"
+FIGURE_NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
+FILE_NAME = re.compile(r"\S+\.\w+|[0-9a-f]{16,}")
+LONGEST_ALT = 150  # letters: a screen reader reads them in one go
 
 
 def problems(notebook: NotebookNode) -> list[str]:
@@ -21,7 +27,13 @@ def problems(notebook: NotebookNode) -> list[str]:
     for number, cell in enumerate(code_cells):
         for rule in (_magic_problems, _marker_problems, _output_problems, _exception_problems):
             found += [f"Cell {number}: {problem}" for problem in rule(cell)]
-    return found
+    return found + list(_figure_problems(code_cells))
+
+
+def figure_names(notebook: NotebookNode) -> list[str]:
+    """Return the names by which pages refer to the figures of a notebook."""
+    figures = (cell.metadata.get("mystnb", {}).get("figure", {}) for cell in notebook.cells)
+    return [figure["name"] for figure in figures if "name" in figure]
 
 
 def is_checked(cell: NotebookNode) -> bool:
@@ -109,3 +121,52 @@ def _exception_problems(cell: NotebookNode) -> Iterator[str]:
         yield "raises-exception must be checked: add # NBVAL_CHECK_OUTPUT"
     elif not any(output.output_type == "error" for output in cell.outputs):
         yield "raises-exception, but nothing was raised"
+
+
+def _figure_problems(code_cells: list[NotebookNode]) -> Iterator[str]:
+    """A picture without a caption has no number; without a text, its file's name is read aloud."""
+    drawing: set[str] = set()  # functions of the chapter that draw
+    for number, cell in enumerate(code_cells):
+        try:
+            tree = ast.parse(TransformerManager().transform_cell(cell.source))
+        except SyntaxError:
+            continue  # told by another rule
+        defined = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+        for each in defined:
+            if _drawn(each, drawing):
+                drawing.add(each.name)
+        drawn = set().union(*(_drawn(node, drawing) for node in tree.body if node not in defined))
+        for problem in _caption_problems(cell, drawn):
+            yield f"Cell {number}: {problem}"
+
+
+def _drawn(node: ast.AST, drawing: set[str]) -> set[str]:
+    """Return what draws of all that is called in a piece of code."""
+    called = {ast.unparse(each.func) for each in ast.walk(node) if isinstance(each, ast.Call)}
+    figures = {f"figures.{name}" for name in NOT_DRAWN}
+    return {
+        name
+        for name in called
+        if name in drawing
+        or name == STEPPER
+        or (name.startswith("figures.") and name not in figures)
+    }
+
+
+def _caption_problems(cell: NotebookNode, drawn: set[str]) -> Iterator[str]:
+    shown = cell.metadata.get("mystnb", {})
+    figure, alt = shown.get("figure", {}), shown.get("image", {}).get("alt", "")
+    if not drawn:
+        if shown:
+            yield "has a caption or a text for a picture, but draws none"
+        return
+    if not figure.get("caption", "").strip():
+        yield "draws a figure without a caption: mystnb: figure: caption"
+    if not FIGURE_NAME.fullmatch(figure.get("name", "")):
+        yield "draws a figure without a name: mystnb: figure: name: fig-..."
+    if STEPPER in drawn:
+        return  # whose labels are the texts of its pictures
+    if not alt.strip() or FILE_NAME.fullmatch(alt.strip()) or alt == figure.get("caption"):
+        yield "draws a figure that no words describe: mystnb: image: alt, other than the caption"
+    elif len(alt) > LONGEST_ALT:
+        yield f"describes a figure in {len(alt)} letters; accepted: at most {LONGEST_ALT}"

@@ -225,7 +225,10 @@ def gaps(gaps: Mapping[Label, Curve], ax: Axes | None = None, *, legend: bool = 
     look.check_some("gaps", gaps, DRAWN, "a curve")
     y_label, place = "Train − test PSNR (dB)", legend and "beside"
     ax = curves_against("noise", gaps, y_label, ax, scale=1, legend=place)
-    ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
+    if max(map(abs, ax.get_ylim())) > 0.5:  # two of the ticks are seen
+        ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator())
     ax.yaxis.set_minor_locator(NullLocator())
     return ax
 
@@ -315,7 +318,7 @@ def gap_map(histories: Mapping[Label, History], sigma: float, ax: Axes | None = 
     _check_histories(histories, sigma)
     _common_updates("histories", {n: h.train for n, h in histories.items()})
     gap = {n: {u: h.train[u] - h.test[u] for u in h.train} for n, h in histories.items()}
-    return time_map(gap, f"Train - test, σ = {sigma:.2g} (dB)", ax=ax)
+    return time_map(gap, f"Train − test, σ = {sigma:.2g} (dB)", ax=ax)
 
 
 def time_map(

@@ -197,7 +197,7 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
             ax.set_ylabel(label_text(label), rotation=0, ha="right", va="center")
         axes[-1].set_xlabel("Cosine similarity (means removed)")
         axes[-1].set_xlim(BINS[0], BINS[-1])
-        axes[0].legend(loc="upper left")
+        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=2)  # off the bars
     return axes
 
 
