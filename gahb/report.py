@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from inspect import signature
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number, shown
+from gahb.checks import as_numbers, check_choice, check_count, check_number, shown
+from gahb.denoiser import limits_of
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
@@ -287,9 +290,11 @@ def _in_db(found: Estimate) -> str:
     return f"{found.value:.1f} {bounds}"
 
 
-def _listed(numbers: Sequence[int], at_most: int = 8) -> str:
+def _listed(numbers: Sequence[float], at_most: int = 8) -> str:
     rest = len(numbers) - at_most
-    return ", ".join(map(str, numbers[:at_most])) + (f" and {rest} others" if rest > 0 else "")
+    return ", ".join(f"{number:g}" for number in numbers[:at_most]) + (
+        f" and {rest} others" if rest > 0 else ""
+    )
 
 
 def _leading(shares: Mapping[str, Estimate]) -> str:
@@ -341,7 +346,7 @@ def memorization_report(
         may be None, and is not measured.
     input_psnr : sequence of float, optional
         Noise levels of the PSNR curves, in dB; None for no curves, and no check that the models
-        denoise at all.
+        denoise at all. Levels that a model does not take are left out, with a warning.
     compared : int
         Images of A, at most, that are compared with all of B.
     same, flips, shifts
@@ -374,6 +379,8 @@ def memorization_report(
     _check_sets(sets, test)
     channels, height, width = sets[0].shape[1:]
     shape = channels, height, width
+    draw = sample if sampler == SAMPLERS[0] else reverse_diffusion
+    input_psnr, sampling = _within_reach(models, input_psnr, draw, sampling)
     if isinstance(samples, Tensor | Sequence):
         images = _checked_samples(samples, len(sets), sets[0])
         steps = torch.full(images.shape[:2], NOT_COUNTED)
@@ -445,6 +452,35 @@ def _checked_samples(samples: Tensor | Sequence[Tensor], k: int, like: Tensor) -
         if len(x) != len(given[0]):
             raise ValueError(f"samples: {len(x)} of B; accepted: {len(given[0])}, as of A")
     return torch.stack([gray_levels(x).float().cpu() for x in given])
+
+
+def _within_reach(
+    models: Sequence[Model | None],
+    input_psnr: Sequence[float] | Tensor | None,
+    draw: Callable[..., Any],
+    sampling: dict[str, Any],
+) -> tuple[Any, dict[str, Any]]:
+    """Return the levels of the curves, and those of sampling, as far as the models take them."""
+    limits = [limits_of(model) for model in models]
+    low, high = max(ends[0] for ends in limits), min(ends[1] for ends in limits)
+    levels = as_numbers("input_psnr", () if input_psnr is None else input_psnr, "numbers in dB")
+    sigma = 10 ** (-levels / 20)
+    beyond = levels[(sigma < low) | (sigma > high)].tolist()
+    cut = [f"left out: {_listed(beyond)} dB"] if beyond else []
+    if beyond:
+        input_psnr = [level for level in levels.tolist() if level not in beyond]
+    for name in ("sigma_0", "sigma_end"):
+        given = sampling.get(name, signature(draw).parameters[name].default)
+        check_number(name, given, 0)
+        if (taken := min(max(given, low), high)) != given:
+            sampling = {**sampling, name: taken}
+            cut.append(f"{name} is {taken:.3g}, not {given:g}")
+    takes = f"the models take sigma from {low:.3g} to {high:.3g}"
+    if input_psnr is not None and not len(input_psnr):
+        raise ValueError(f"input_psnr: {_listed(beyond)}; accepted: some; {takes}")
+    if cut:
+        warnings.warn(f"noise levels: {takes}; {'; '.join(cut)}", stacklevel=3)
+    return input_psnr, sampling
 
 
 def _drawn(

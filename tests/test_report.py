@@ -291,6 +291,39 @@ def test_samples_that_fail_are_left_out_in_both() -> None:
         memorization_report(lambda y: y / 0, exact(), *train, samples=4, input_psnr=None)
 
 
+def test_noise_levels_that_a_schedule_does_not_reach_are_cut_before() -> None:
+    """Neither 1.0, where sampling starts by default, nor the smallest noise."""
+
+    class Limited(BaseDenoiser):
+        limits = (0.08, 0.6)
+        called = 0
+
+        def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+            levels = torch.as_tensor(sigma).double()
+            assert levels.min() >= 0.08 - 1e-6 and levels.max() <= 0.6 + 1e-6
+            self.called += 1
+            return exact()(y, sigma)
+
+    train, test, f = images(20, 4), images(40, 6), Limited()
+    told = (
+        r"^noise levels: the models take sigma from 0.08 to 0.6; left out: 0, 25 dB; "
+        r"sigma_0 is 0.6, not 1; sigma_end is 0.08, not 0.05$"
+    )
+    options = {"train_a": train, "test": test, "samples": 6}
+    with pytest.warns(UserWarning, match=told):
+        report = memorization_report(f, **options, input_psnr=[0, 10, 25])
+    assert report.on_test[0].x.tolist() == [10] and report.verdict == "new"
+    with pytest.warns(UserWarning, match=r"sigma_end is 0.08, not 0.01$"):
+        memorization_report(f, **options, sampler="ode", steps=4, sigma_0=0.5, input_psnr=None)
+    f.called = 0
+    with pytest.raises(ValueError, match=r"^input_psnr: 40; accepted: .* from 0.08 to 0.6$"):
+        memorization_report(f, **options, input_psnr=[40])
+    for name, level in (("sigma_0", 0.7), ("sigma_end", 0.07)):
+        with pytest.raises(ValueError, match=rf"^{name}: {level} is not a .* in \[0.08, 0.6\]$"):
+            sample(f, 2, SIDE, 0, **{"sigma_0": 0.6, "sigma_end": 0.08, name: level})
+    assert f.called == 0
+
+
 # --- what it compares ---
 
 

@@ -24,7 +24,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
@@ -219,6 +219,7 @@ def sample(
     """
     shape = _checked_shape(n, size, channels)
     steps = Schedule(h, beta, sigma_0, sigma_end, schedule)
+    check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
     if max_steps is None:
         max_steps = PATIENCE * replace(steps, sigma_0=max(sigma_0, 1.0)).exact_steps()
     check_count("max_steps", max_steps)
@@ -270,7 +271,7 @@ def _ascent(
 
     x = constrained(mean.expand(len(which), *mean.shape))
     x = x + steps.sigma_0 * noise.draw(which.tolist()).to(x)
-    expected = x.new_full((len(x),), steps.sigma_0)
+    expected, limits = x.new_full((len(x),), steps.sigma_0), limits_of(f)
     for t in range(max_steps + 1):
         estimate = constrained(_estimate(f, x, expected))
         direction = estimate - x
@@ -284,7 +285,7 @@ def _ascent(
         x, direction, sigma = x[going], direction[going], sigma[going]
         gamma = steps.injected(t + 1) * sigma[:, None, None, None]
         x = x + steps.size(t + 1) * direction + gamma * noise.draw(which.tolist()).to(x)
-        expected = steps.shrinkage(t + 1) * sigma
+        expected = (steps.shrinkage(t + 1) * sigma).clamp(*limits)
 
 
 def _estimate(f: Callable[..., Tensor], x: Tensor, sigma: Tensor) -> Tensor:

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_images, check_number
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import at, check_levels, evaluation
 from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
 
@@ -98,6 +98,7 @@ def reverse_diffusion(
     check_choice("method", method, ("ancestral", "ode"))
     check_count("batch_size", 1 if batch_size is None else batch_size)
     levels = noise_schedule(steps, sigma_0, sigma_end).tolist()
+    check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
     home = device_of(f, otherwise=start.device)
     walk = _ancestral if method == "ancestral" else _heun
 
