@@ -1,17 +1,29 @@
 """The report on two denoisers: what it compares, what it concludes, and which sets it refuses."""
 
+import base64
 import math
+import re
 from dataclasses import replace
+from html import escape
+from io import BytesIO
 
+import matplotlib.pyplot as plt
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from gahb.book.figures.report import report_curves, report_images, report_similarities
+from gahb.basis import adaptive_basis
+from gahb.book.figures.report import (
+    report_curves,
+    report_images,
+    report_page,
+    report_similarities,
+)
 from gahb.denoiser import BaseDenoiser
 from gahb.metrics import psnr_curve
 from gahb.optimal import EmpiricalBayes, Gaussian
-from gahb.report import Report, memorization_report
+from gahb.report import NO_IMAGES, Report, memorization_report
 from gahb.sampling import sample
 from gahb.similarity import (
     VERDICTS,
@@ -379,19 +391,35 @@ def test_bytes_and_gray_levels_are_the_same() -> None:
         torch.testing.assert_close(curve.per_image, same.per_image)
 
 
-@pytest.mark.parametrize("compared", [N, 2])
-def test_it_is_read_as_it_was_saved(compared, tmp_path) -> None:
-    report = memorizers(input_psnr=None, compared=compared)
+@pytest.mark.parametrize(("compared", "levels"), [(N, None), (2, [5, 15])])
+def test_it_is_read_as_it_was_saved(compared, levels, tmp_path) -> None:
+    report = memorizers(input_psnr=levels, compared=compared)
     report.save(tmp_path / "report.json", seed=0)
-    again = Report.load(tmp_path / "report.json")
+    again = Report.load(str(tmp_path / "report.json"))
     assert (again.n, again.verdicts) == (N, report.verdicts)
     for name in ("between", "to_train", "ratio", "between_sets"):
         expected = getattr(report, name)
         torch.testing.assert_close(getattr(again, name), expected, atol=1e-4, rtol=0)
-    assert torch.equal(again.closest, report.closest)
-    assert torch.equal(again.steps, report.steps)
+    for name in ("closest", "steps", "samples", "nearest"):
+        assert torch.equal(getattr(again, name), getattr(report, name))
     assert str(again) == str(report)
-    assert again.samples.shape[1] == 0
+    for name in ("gaps", "gains", "affine"):
+        assert len(getattr(again, name)) == (0 if levels is None else 2)
+    for curve, expected in zip(again.gaps, report.gaps, strict=True):
+        assert torch.equal(curve.low, expected.low) and curve.sets.keys() == expected.sets.keys()
+
+
+def test_what_was_not_saved_with_it_is_refused(memorized, tmp_path) -> None:
+    file, other = tmp_path / "report.json", tmp_path / "report.safetensors"
+    memorized.save(file)
+    other.write_bytes(other.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"report.safetensors does not belong to report.json$"):
+        Report.load(file)
+    bare = replace(memorized, samples=NO_IMAGES, nearest=NO_IMAGES, on_train=(), on_test=())
+    replace(bare, affine=()).save(file)  # which needs no second file
+    assert Report.load(file).samples.shape[1] == 0
+    with pytest.raises(FileNotFoundError, match=r"^path: there is nothing at "):
+        Report.load(tmp_path / "none.json")
 
 
 # --- how it reads and looks ---
@@ -415,6 +443,55 @@ def test_it_prints_what_was_measured(memorized) -> None:
         float(memorized.between.quantile(0.5)), abs=0.005
     )
     assert max(map(len, lines)) <= 80
+
+
+def test_its_page_holds_all_of_it(memorized, tmp_path) -> None:
+    open_before = plt.get_fignums()
+    report_page(memorized, tmp_path / "report.html", title="A < B")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h1>A &lt; B</h1>" in page
+    assert "<strong>Verdict: memorized (100% of samples).</strong> Samples are more like" in page
+    for name, values in memorized.table.items():
+        cells = "".join(f"<td>{value}</td>" for value in values)
+        assert f'<th scope="row">{escape(name)}</th>{cells}' in page
+    sources = re.findall(r'<img alt="([^"]+)" src="([^"]+)">', page)
+    assert len(sources) == page.count("<img") == 3 and not re.search(r"https?:|<script|<link", page)
+    sizes = []
+    for text, source in sources:
+        kind, data = source.split(",")
+        assert kind == "data:image/png;base64" and re.search(r"\d\.\d", text)
+        sizes.append(Image.open(BytesIO(base64.b64decode(data))).size)
+    assert min(map(min, sizes)) > 200
+    assert plt.get_fignums() == open_before
+    one = memorization_report(train_a=images(20, 4), samples=images(5, 7))
+    report_page(one, tmp_path / "one.html")
+    assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<img alt=") == 2
+
+
+def test_what_takes_long_shows_its_progress(monkeypatch) -> None:
+    bars = []
+
+    class Bar:
+        def __init__(self, total: int, desc: str, **_) -> None:
+            self.desc, self.left = desc, total
+            bars.append(self)
+
+        def update(self, n: int = 1) -> None:
+            self.left -= n
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_) -> None:
+            pass
+
+    monkeypatch.setattr("gahb.settings.tqdm", Bar)
+    train = images(20, 4)
+    for sampler in ("algorithm 1", "ancestral"):
+        memorization_report(exact(), train_a=train, test=train / 2, samples=3, sampler=sampler)
+    adaptive_basis(exact(), train[:1], sigma=0.1)
+    assert {bar.desc for bar in bars} == {"sampling", "PSNR", "Jacobian"}
+    assert [bar.left for bar in bars] == [0] * len(bars)
 
 
 def test_it_is_drawn(memorized) -> None:

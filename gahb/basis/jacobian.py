@@ -16,6 +16,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from gahb.checks import check_count, check_images
 from gahb.denoiser import at, evaluation
 from gahb.devices import held, images_at_a_time, in_batches
+from gahb.settings import progress
 
 __all__ = [
     "CHUNK",
@@ -104,8 +105,10 @@ class Jacobian:
             numbers = which[items].to(self.y.device)[:, None]
             one_hot = torch.zeros_like(rows[items]).scatter_(1, numbers, 1)
             rows[items] = self.transposed_times(one_hot)
+            bar.update(len(one_hot))
 
-        in_batches(fill, len(which), images_at_a_time(self.f, self.y))
+        with progress(len(which), "Jacobian", "row") as bar:
+            in_batches(fill, len(which), images_at_a_time(self.f, self.y))
         return rows
 
     def _mapped(self, product: Function, vectors: Tensor) -> Tensor:

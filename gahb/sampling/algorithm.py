@@ -28,6 +28,7 @@ from gahb.denoiser import at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
+from gahb.settings import progress
 
 __all__ = ["Samples", "Schedule", "Trajectory", "sample"]
 
@@ -234,11 +235,12 @@ def sample(
         noise, which = Noise(seed, numbers, shape), torch.tensor(numbers)
         for state in _ascent(f, which, middle, noise, measurement, steps, max_steps):
             record.add(state)
+            bar.update(int(state.finished.sum()))
         if strict:
             record.require(which, steps)
 
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
-    with evaluation(f):
+    with evaluation(f), progress(n, "sampling", "image") as bar:
         in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
     way = record.way if len(record.way.steps) else None
     return Samples(record.images, record.steps, torch.stack(record.sigma, dim=1), way)

@@ -25,6 +25,7 @@ from gahb.checks import check_choice, check_count, check_images, check_number
 from gahb.denoiser import at, check_levels, evaluation
 from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
+from gahb.settings import progress
 
 __all__ = ["noise_schedule", "reverse_diffusion"]
 
@@ -109,10 +110,11 @@ def reverse_diffusion(
         x = x + sigma_0 * noise.draw(list(numbers)).to(x)
         for s, t in pairwise(levels):
             x = walk(f, x, s, t, noise)
+            bar.update(len(x))
         return at(f, levels[-1])(x).cpu()
 
     some = start[:1].to(home)
-    with evaluation(f):
+    with evaluation(f), progress(len(start) * (steps - 1), "sampling", "step") as bar:
         size = batch_size or images_at_a_time(at(f, sigma_0), some)
         return torch.cat(in_batches(run, len(start), size))
 
