@@ -8,6 +8,7 @@ from html import escape
 from io import BytesIO
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -516,16 +517,19 @@ def test_it_is_drawn(memorized) -> None:
         assert tuple(gap.value.tolist()) in gap_lines
 
 
-def test_colors_are_drawn_gray() -> None:
-    train = images(4, 1, channels=3), images(4, 2, channels=3)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colors_are_drawn_in_color_and_codes_gray(channels) -> None:
+    train = images(4, 1, channels=channels), images(4, 2, channels=channels)
     report = memorization_report(
         *(EmpiricalBayes(x) for x in train), *train, samples=2, input_psnr=[10]
     )
     assert report.verdict == "memorized"
     ax = report_images(report, count=2)
-    mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
-    gray = report.nearest[0, 0].mean(0)
-    torch.testing.assert_close(mosaic[:SIDE, :SIDE], gray, check_dtype=False)
+    mosaic = torch.as_tensor(np.ma.filled(ax.images[0].get_array(), np.nan))
+    nearest = report.nearest[0, 0]
+    expected = nearest.movedim(0, 2) if channels == 3 else nearest.mean(0)[:, :, None]
+    drawn = mosaic.reshape(*mosaic.shape[:2], -1)[:SIDE, :SIDE, :3]
+    torch.testing.assert_close(drawn, expected, check_dtype=False)
 
 
 # --- what it refuses ---

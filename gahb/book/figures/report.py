@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gahb.book.figures.curves import gaps, psnr_curves
-from gahb.book.figures.images import image_grid, similarity_histograms
+from gahb.book.figures.images import as_drawn, image_grid, similarity_histograms
 from gahb.book.figures.look import Label, panels
 from gahb.checks import check_count
 from gahb.metrics import Curve
@@ -39,7 +39,7 @@ def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axe
     """Draw samples of A and B from the same noise, between their closest training images.
 
     Above each of the ``count`` columns stands the similarity of the two samples (Figure 2), or that
-    of the sample of a single model to the training image. Colors are drawn gray.
+    of the sample of a single model to the training image.
 
     Examples
     --------
@@ -56,7 +56,7 @@ def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axe
     """
     check_count("count", count, maximum=report.samples.shape[1])
     samples, nearest = (
-        images[:, :count].mean(2, keepdim=True) for images in (report.samples, report.nearest)
+        [as_drawn(each[:count]) for each in images] for images in (report.samples, report.nearest)
     )
     rows: dict[Label, Tensor] = {"closest in A's set": nearest[0], "sample of A": samples[0]}
     two = len(samples) == 2
