@@ -10,6 +10,9 @@ import re
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -19,12 +22,15 @@ from gahb.book.dynamics import measure_dynamics
 from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
+from gahb.images.folder import read_pictures
+from gahb.report import SAMPLERS, memorization_report
 from gahb.similarity import median
 from gahb.training import Recipe, train
 from gahb.training.record import MANIFEST, folder_of
 
 __all__ = ["main"]
 
+TESTED = 1000  # images that no model was trained on, of the recipes
 MOST_THREADS = 64  # on fewer cores: with very many OpenMP crashes
 MISTAKE = re.compile(r"[\w.+*-]+: .+")  # "argument: given; accepted: ...", all on one line
 
@@ -131,6 +137,22 @@ def add_measurements(command: Add) -> None:
     overlapping.add_argument("--control", choices=controls.NAMES, help="measure this in its place")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
+    reporting = command(run_report, "tell whether models memorize, by what they sample")
+    reporting.add_argument(
+        "models", nargs="+", metavar="A", help="one or two: recipes, or folders of samples"
+    )
+    for name, held in (("train", "each was trained on"), ("test", "none was trained on")):
+        pictures = f"folders of pictures that {held} (default: those of the recipes)"
+        reporting.add_argument(f"--{name}", nargs="+", type=Path, default=[], help=pictures)
+    reporting.add_argument("--size", type=int, help="pixels per side (default: the samples' own)")
+    reporting.add_argument("--color", action="store_true", help="of folders: red, green and blue")
+    reporting.add_argument("--samples", type=int, default=64, help="of each recipe (default: 64)")
+    reporting.add_argument("--seed", type=int, default=0, help="of the noise (default: 0)")
+    reporting.add_argument("--sampler", choices=SAMPLERS, default=SAMPLERS[0])
+    reporting.add_argument("--flips", action="store_true", help="mirror images count as copies")
+    reporting.add_argument("--shifts", type=int, default=0, help="pixels by which copies may move")
+    reporting.add_argument("--save", type=Path, metavar="FILE", help="as JSON, and safetensors")
+    reporting.add_argument("--html", type=Path, metavar="FILE", help="as one page with its figures")
     scoring = command(run_scorecard, "judge the paper's claims by what was measured")
     scoring.add_argument("--write", action="store_true", help="keep the verdicts, to compare with")
 
@@ -231,6 +253,47 @@ def run_harmonics(options: Options) -> None:
         found = measure_overlaps(name, options.control)
         means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
         print(f"{name}: {means}", flush=True)
+
+
+def run_report(options: Options) -> None:
+    """Print the report on one or two models, and write it where that is asked for."""
+    chosen = {name: getattr(options, name) for name in ("seed", "sampler", "flips", "shifts")}
+    found = memorization_report(**compared(options), **chosen)
+    print(found)
+    if options.save:
+        found.save(options.save)
+    if options.html:
+        from gahb.book.figures import report_page  # here, as matplotlib takes a second
+
+        report_page(found, options.html, f"Do they memorize? {' and '.join(options.models)}")
+
+
+def compared(options: Options) -> dict[str, Any]:
+    """Return the models of recipes, or the samples in folders, and images, for the report."""
+    folders = [Path(name) for name in options.models if Path(name).exists()]
+    read = partial(read_pictures, channels=3 if options.color else 1)
+    found: dict[str, Any] = {}
+    test = None
+    if folders:
+        if len(folders) < len(options.models) or not options.train:
+            raise ValueError("A: accepted: recipes, or folders of samples with --train, not both")
+        samples = [read(folder, options.size) for folder in folders]
+        size, sets = samples[0].shape[-1], []
+        found["samples"] = samples
+    else:
+        known = [recipes.get(name) for name in options.models]
+        size, sets = known[0].size, [recipe.train_images() for recipe in known]
+        test, found["samples"] = known[0].test_images(TESTED), options.samples
+        models = (artifacts.load(recipe.name) for recipe in known)
+        found |= dict(zip(("model_a", "model_b"), models, strict=False))
+    if options.train:
+        sets = [read(folder, size) for folder in options.train]
+    if options.test:
+        test = torch.cat([read(folder, size) for folder in options.test])
+    if not len(options.models) == len(sets) <= 2:
+        given = f"{len(options.models)} models, {len(sets)} sets"
+        raise ValueError(f"--train: {given}; accepted: one or two models, and a set of each")
+    return {**found, **dict(zip(("train_a", "train_b"), sets, strict=False)), "test": test}
 
 
 def run_verify(options: Options) -> int:

@@ -26,7 +26,9 @@ __all__ = [
     "Sigma",
     "Unshuffled",
     "at",
+    "check_levels",
     "evaluation",
+    "limits_of",
     "noise_levels",
 ]
 
@@ -104,11 +106,24 @@ def noise_levels(
     return levels.expand(n)
 
 
+def limits_of(f: Any) -> tuple[float, float]:
+    """Return the smallest and the largest noise level that a denoiser takes, as far as it says."""
+    return f.limits if isinstance(f, BaseDenoiser) else BaseDenoiser.limits
+
+
+def check_levels(f: Any, **levels: float) -> None:
+    """Raise unless a denoiser takes the noise levels, given by the names of arguments."""
+    low, high = limits_of(f)
+    for name, sigma in levels.items():
+        check_number(name, sigma, low, high)
+
+
 @contextmanager
 def evaluation(f: Callable[..., Any]) -> Iterator[None]:
     """Measure a network as it is used: in evaluation mode and its own precision, as it was after.
 
-    In training mode it would normalize by the batch and overwrite its running deviations.
+    In training mode it would normalize by the batch and overwrite its running deviations; with
+    checkpoints of activations, which save memory in training, torch.func cannot derive it.
 
     Examples
     --------
@@ -120,24 +135,32 @@ def evaluation(f: Callable[..., Any]) -> Iterator[None]:
     True
     """
     network = f if isinstance(f, nn.Module) else nn.Module()
-    modes = {part: part.training for part in network.modules()}
+    modes = {
+        (part, mode): getattr(part, mode)
+        for part in network.modules()
+        for mode in ("training", "gradient_checkpointing")
+        if hasattr(part, mode)
+    }
     device = device_of(f, otherwise=torch.device("cpu")).type
     enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     try:
-        for part in modes:
-            part.training = False
+        for part, mode in modes:
+            setattr(part, mode, False)
         with torch.autocast(device, enabled=False) if enabled else nullcontext():
             yield
     finally:
-        for part, mode in modes.items():
-            part.training = mode
+        for (part, mode), value in modes.items():
+            setattr(part, mode, value)
 
 
 class BaseDenoiser(nn.Module):
     """A map f from noisy images to estimates of the clean ones, and the score that it implies.
 
-    Subclasses define ``forward(y, sigma=None)``; blind ones may define ``forward(y)``.
+    Subclasses define ``forward(y, sigma=None)``; blind ones may define ``forward(y)``. ``limits``
+    are the smallest and the largest noise level that it takes.
     """
+
+    limits: tuple[float, float] = (SMALLEST, torch.inf)
 
     def residual(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimated noise y - f(y), of the shape of ``y``."""

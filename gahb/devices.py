@@ -15,6 +15,7 @@ __all__ = [
     "compiled",
     "decomposed",
     "device_of",
+    "held",
     "images_at_a_time",
     "in_batches",
     "in_double",
@@ -42,15 +43,15 @@ def best_device() -> torch.device:
 
 def weight_of(f: Any, otherwise: Tensor) -> Tensor:
     """Return a floating-point weight of ``f``, whose device and precision it has, or another."""
-    return next((tensor for tensor in _held(f) if tensor.is_floating_point()), otherwise)
+    return next((tensor for tensor in held(f) if tensor.is_floating_point()), otherwise)
 
 
 def device_of(f: Any, otherwise: torch.device) -> torch.device:
     """Return the device of the weights of ``f``, or another where it shows none."""
-    return next((tensor.device for tensor in _held(f)), otherwise)
+    return next((tensor.device for tensor in held(f)), otherwise)
 
 
-def _held(f: Any) -> Iterator[Tensor]:
+def held(f: Any) -> Iterator[Tensor]:
     """Yield the parameters and buffers of ``f``, if it is a module."""
     if isinstance(f, nn.Module):
         yield from f.parameters()

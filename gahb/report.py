@@ -4,23 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from inspect import signature
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number, shown
+from gahb.checks import as_numbers, check_choice, check_count, check_number, shown
+from gahb.denoiser import limits_of
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
 from gahb.optimal import Gaussian
 from gahb.sampling import reverse_diffusion, sample
-from gahb.settings import read_json, write_json
+from gahb.settings import atomic_write, damaged, read_json, write_json
 from gahb.similarity import (
     VERDICTS,
     closest,
@@ -44,6 +48,8 @@ NOT_ENDED, NOT_COUNTED = -1, 0  # steps, of gahb.sample and of other samplers
 SAMPLERS = ("algorithm 1", "ancestral", "ode")
 NOT_A_DENOISER = "not a denoiser"
 NAMES = "AB"
+IMAGES, CURVES = ("samples", "nearest"), ("on_train", "on_test", "affine")
+TENSORS = ".safetensors"
 FIRST, COLUMN = 36, 22  # widths of the columns of a printed report
 NO_IMAGES = torch.empty(2, 0, 1, 1, 1)
 CAUSES = (
@@ -59,9 +65,10 @@ class Report:
     """What one denoiser A, or two, A and B, trained on N images each, have made of them.
 
     ``print`` shows the numbers, ``gahb.book.figures`` draws them: ``report_images``,
-    ``report_similarities`` and ``report_curves``. All similarities are cosines of images whose
-    means are removed. What is (k, m) or a tuple is of each of the k models; samples i of two
-    started from the same noise, and met the same on their way: the unit of intervals is the pair.
+    ``report_similarities`` and ``report_curves``, or all on one page, ``report_page``. All
+    similarities are cosines of images whose means are removed. What is (k, m) or a tuple is of each
+    of the k models; samples i of two started from the same noise, and met the same on their way:
+    the unit of intervals is the pair.
 
     Attributes
     ----------
@@ -82,8 +89,8 @@ class Report:
     n : int
         Number of training images N of each.
     samples, nearest : Tensor, optional
-        The samples, and the closest training image of each, (k, m, C, H, W); both, and the curves,
-        only where they have just been measured.
+        The samples, and the closest training image of each, (k, m, C, H, W); the measurements that
+        the book ships lack both, and the curves.
     on_train, on_test : tuple of Curve
         Output PSNR on images that each was trained on, and on images that it has not seen.
     affine : tuple of Curve
@@ -184,12 +191,13 @@ class Report:
             return "training set"
         return "undecided"
 
-    def __str__(self) -> str:
+    @property
+    def table(self) -> dict[str, list[str]]:
+        """What was measured, of A and of B, by its name, as it is printed."""
         shares = [fractions(each) for each in self.verdicts]
         two = len(self.verdicts) == 2
         pairs = zip(self.on_test, self.affine, strict=False)
         numbers: dict[str, list[Any]] = {
-            "": [*NAMES[: len(shares)]],
             **{f"samples that are {name}": [each[name] for each in shares] for name in VERDICTS},
             "similarity to training set": [median(values) for values in self.to_train],
             "distance ratio": [
@@ -203,11 +211,12 @@ class Report:
             "similarity of A's and B's samples": [median(self.between)] if two else [],
             "similarity of A's and B's sets": [median(self.between_sets)] if two else [],
         }
-        table = [
-            "".join([f"{name:{FIRST}}", *(f"{value!s:{COLUMN}}" for value in values)]).rstrip()
-            for name, values in numbers.items()
-            if values
-        ]
+        return {name: list(map(str, values)) for name, values in numbers.items() if values}
+
+    @property
+    def conditions(self) -> list[str]:
+        """What was compared: sentences above the table."""
+        two = len(self.verdicts) == 2
         told = [
             f"A and B were trained on {self.n:,} images each, none in common."
             if two
@@ -218,9 +227,11 @@ class Report:
         ]
         if self.left_out:
             told.append(f"Samples that diverged, left out: {_listed(self.left_out)}.")
-        return "\n".join([*told, "", *table, "", *self._conclusion()])
+        return told
 
-    def _conclusion(self) -> list[str]:
+    @property
+    def conclusion(self) -> list[str]:
+        """The verdict: sentences below the table."""
         if not all(self.denoises):
             bad = " and ".join(n for n, good in zip(NAMES, self.denoises, strict=False) if not good)
             return [f"Verdict: {NOT_A_DENOISER}: {bad}.", *CAUSES]
@@ -231,8 +242,20 @@ class Report:
             found.append(f"Samples are more like: {self.nearer}.")
         return found
 
-    def save(self, path: Path, **origin: Any) -> None:
-        """Write the numbers as JSON, after their origin, without the images and the curves."""
+    def __str__(self) -> str:
+        rows = {"": NAMES[: len(self.verdicts)], **self.table}
+        table = [
+            "".join([f"{name:{FIRST}}", *(f"{value:{COLUMN}}" for value in values)]).rstrip()
+            for name, values in rows.items()
+        ]
+        return "\n".join([*self.conditions, "", *table, "", *self.conclusion])
+
+    def save(self, path: str | Path, **origin: Any) -> None:
+        """Write the report: numbers as JSON, after their origin, images and curves beside it.
+
+        ``report.json`` goes with ``report.safetensors``, unless it has neither images nor curves.
+        """
+        path = Path(path)
         content = {
             **origin,
             "between": _rounded(self.between),
@@ -248,18 +271,47 @@ class Report:
             content["n"] = self.n
         if self.left_out:
             content["left_out"] = self.left_out
+        if tensors := self._tensors():
+            packed = safetensors.torch.save(tensors)
+            content["tensors"] = hashlib.sha256(packed).hexdigest()
+            with atomic_write(path.with_suffix(TENSORS)) as temporary:
+                temporary.write_bytes(packed)
         write_json(path, content, indent=None)
 
+    def _tensors(self) -> dict[str, Tensor]:
+        """Return images and curves by name; of a curve also the digests of what it is of."""
+        found = {name: getattr(self, name) for name in IMAGES if getattr(self, name).numel()}
+        for name in CURVES:
+            for i, curve in enumerate(getattr(self, name)):
+                ((images, values),) = curve.sets.items()
+                digests = torch.tensor([list(image) for image in images], dtype=torch.uint8)
+                parts = {"input_psnr": curve.x, "per_image": values, "images": digests}
+                found |= {f"{name}.{i}.{part}": value for part, value in parts.items()}
+        copies = (x.clone(memory_format=torch.contiguous_format) for x in found.values())
+        return dict(zip(found, copies, strict=True))
+
     @classmethod
-    def load(cls, path: Path) -> Report:
+    def load(cls, path: str | Path) -> Report:
         """Return the report that ``save`` has written."""
+        path = Path(path)
         content = read_json(path)
+        if content is None:
+            raise FileNotFoundError(f"path: there is nothing at {path}")
+        tensors = {}
+        if digest := content.get("tensors"):
+            file = path.with_suffix(TENSORS)
+            packed = file.read_bytes()
+            if hashlib.sha256(packed).hexdigest() != digest:
+                raise damaged(file, f"does not belong to {path.name}")
+            tensors = safetensors.torch.load(packed)
         floats = partial(torch.tensor, dtype=torch.float64)
         to_train = floats(content["to_train"])
         ratio = [
             [math.nan if value is None else value for value in row]
             for row in content["ratio"] or torch.full_like(to_train, math.nan).tolist()
         ]
+        stored: dict[str, Any] = {name: tensors[name] for name in IMAGES if name in tensors}
+        stored |= {name: _stored_curves(name, tensors) for name in CURVES}
         return cls(
             between=floats(content["between"]),
             to_train=to_train,
@@ -271,7 +323,19 @@ class Report:
             n=content.get("n", len(content["between_sets"])),
             duplicated=tuple(Estimate(**found) for found in content.get("duplicated", ())),
             left_out=tuple(content.get("left_out", ())),
+            **stored,
         )
+
+
+def _stored_curves(name: str, tensors: Mapping[str, Tensor]) -> tuple[Curve, ...]:
+    """Return the curves of A and of B as they were stored, as many as there are."""
+    found = []
+    for i in range(len(NAMES)):
+        if f"{name}.{i}.images" in tensors:
+            parts = ("input_psnr", "per_image", "images")
+            x, values, digests = (tensors[f"{name}.{i}.{part}"] for part in parts)
+            found.append(Curve(x, {tuple(map(bytes, digests.tolist())): values}))
+    return tuple(found)
 
 
 def _rounded(values: Tensor, decimals: int = 5) -> Any:
@@ -287,9 +351,11 @@ def _in_db(found: Estimate) -> str:
     return f"{found.value:.1f} {bounds}"
 
 
-def _listed(numbers: Sequence[int], at_most: int = 8) -> str:
+def _listed(numbers: Sequence[float], at_most: int = 8) -> str:
     rest = len(numbers) - at_most
-    return ", ".join(map(str, numbers[:at_most])) + (f" and {rest} others" if rest > 0 else "")
+    return ", ".join(f"{number:g}" for number in numbers[:at_most]) + (
+        f" and {rest} others" if rest > 0 else ""
+    )
 
 
 def _leading(shares: Mapping[str, Estimate]) -> str:
@@ -341,7 +407,7 @@ def memorization_report(
         may be None, and is not measured.
     input_psnr : sequence of float, optional
         Noise levels of the PSNR curves, in dB; None for no curves, and no check that the models
-        denoise at all.
+        denoise at all. Levels that a model does not take are left out, with a warning.
     compared : int
         Images of A, at most, that are compared with all of B.
     same, flips, shifts
@@ -374,6 +440,8 @@ def memorization_report(
     _check_sets(sets, test)
     channels, height, width = sets[0].shape[1:]
     shape = channels, height, width
+    draw = sample if sampler == SAMPLERS[0] else reverse_diffusion
+    input_psnr, sampling = _within_reach(models, input_psnr, draw, sampling)
     if isinstance(samples, Tensor | Sequence):
         images = _checked_samples(samples, len(sets), sets[0])
         steps = torch.full(images.shape[:2], NOT_COUNTED)
@@ -445,6 +513,35 @@ def _checked_samples(samples: Tensor | Sequence[Tensor], k: int, like: Tensor) -
         if len(x) != len(given[0]):
             raise ValueError(f"samples: {len(x)} of B; accepted: {len(given[0])}, as of A")
     return torch.stack([gray_levels(x).float().cpu() for x in given])
+
+
+def _within_reach(
+    models: Sequence[Model | None],
+    input_psnr: Sequence[float] | Tensor | None,
+    draw: Callable[..., Any],
+    sampling: dict[str, Any],
+) -> tuple[Any, dict[str, Any]]:
+    """Return the levels of the curves, and those of sampling, as far as the models take them."""
+    limits = [limits_of(model) for model in models]
+    low, high = max(ends[0] for ends in limits), min(ends[1] for ends in limits)
+    levels = as_numbers("input_psnr", () if input_psnr is None else input_psnr, "numbers in dB")
+    sigma = 10 ** (-levels / 20)
+    beyond = levels[(sigma < low) | (sigma > high)].tolist()
+    cut = [f"left out: {_listed(beyond)} dB"] if beyond else []
+    if beyond:
+        input_psnr = [level for level in levels.tolist() if level not in beyond]
+    for name in ("sigma_0", "sigma_end"):
+        given = sampling.get(name, signature(draw).parameters[name].default)
+        check_number(name, given, 0)
+        if (taken := min(max(given, low), high)) != given:
+            sampling = {**sampling, name: taken}
+            cut.append(f"{name} is {taken:.3g}, not {given:g}")
+    takes = f"the models take sigma from {low:.3g} to {high:.3g}"
+    if input_psnr is not None and not len(input_psnr):
+        raise ValueError(f"input_psnr: {_listed(beyond)}; accepted: some; {takes}")
+    if cut:
+        warnings.warn(f"noise levels: {takes}; {'; '.join(cut)}", stacklevel=3)
+    return input_psnr, sampling
 
 
 def _drawn(

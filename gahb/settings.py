@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import platformdirs
+from tqdm.auto import tqdm
 
 from gahb.checks import check_choice
 
@@ -27,6 +28,7 @@ __all__ = [
     "damaged",
     "data_folder",
     "edition",
+    "progress",
     "quiet",
     "read_json",
     "released_folder",
@@ -37,6 +39,7 @@ __all__ = [
 EDITIONS = ("smoke", "laptop", "colab", "paper")
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 CHECKSUM = "checksum"
+SECONDS = 2.0  # after which a measurement shows its progress
 
 
 class DamagedError(ValueError):
@@ -90,6 +93,11 @@ def released_folder() -> Path | None:
 def quiet() -> bool:
     """Return whether progress bars stay hidden: in CI, or where ``TQDM_DISABLE`` asks for it."""
     return bool(os.environ.get("CI") or os.environ.get("TQDM_DISABLE"))
+
+
+def progress(total: int, what: str, unit: str = "it") -> tqdm[Any]:
+    """Return a progress bar of a measurement, which only shows itself where that takes seconds."""
+    return tqdm(total=total, desc=what, unit=unit, delay=SECONDS, leave=False, disable=quiet())
 
 
 @contextmanager

@@ -2,32 +2,83 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import inspect
+import warnings
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Self
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from gahb.checks import check_choice, check_images, check_number
 from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
+from gahb.devices import weight_of
 
 __all__ = ["KINDS", "wrap"]
 
 
 ROUNDING = 1e-6
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
+FLOW = "flow_prediction"
+LEARNED = ("learned", "learned_range")  # variances, in channels behind those of the image
+ANY_LEVEL = (0.0, float("inf"))
+
+
+class Network(nn.Module):
+    """Third-party network as it is called: in the precision of its weights, and conditioned.
+
+    It is left as it is. ``call(model, u, t, **conditioning)`` calls it, without t if it is blind.
+    """
+
+    def __init__(
+        self,
+        model: Callable[..., Any],
+        call: Callable[..., Any],
+        conditioning: dict[str, Any],
+        learned_variance: bool,
+    ) -> None:
+        super().__init__()
+        self.model, self.call, self.conditioning = model, call, conditioning
+        self.learned_variance = learned_variance
+
+    def forward(self, u: Tensor, *time: Tensor) -> Tensor:
+        """Return what the network makes of images on its scale, (n, C, H, W)."""
+        weight = weight_of(self.model, otherwise=u)
+        conditioning = _for_all(self.conditioning, len(u), weight)
+        given = self.call(self.model, u.to(weight), *time, **conditioning)
+        given = getattr(given, "sample", given)  # what the networks of diffusers wrap it in
+        if isinstance(given, Tensor) and self.learned_variance:
+            given = given[:, : u.shape[1]]
+        if not isinstance(given, Tensor) or given.shape != u.shape:
+            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
+            raise ValueError(
+                f"model: gives {what} for images of shape {tuple(u.shape)}; accepted: that shape, "
+                "or twice the channels if the scheduler's variance_type is learned, or call="
+            )
+        return given.to(u)
+
+
+def _for_all(value: Any, n: int, weight: Tensor) -> Any:
+    """Return what conditions one image for n of them, on the device and in the precision."""
+    if isinstance(value, dict):
+        return {key: _for_all(entry, n, weight) for key, entry in value.items()}
+    if not isinstance(value, Tensor):
+        return value
+    value = value.to(weight if value.is_floating_point() else weight.device)
+    return value.expand(n, *value.shape[1:])
 
 
 class Blind(BaseDenoiser):
     """Third-party network that gives the image, and does not take the noise level.
 
     It knows images u = low + (high - low) x, where ours are x in [0, 1]. It is put into evaluation
-    mode and otherwise left as it is; it is called in the precision of its weights.
+    mode.
     """
 
-    def __init__(self, model: Callable[..., Any], data_range: tuple[float, float]) -> None:
+    def __init__(self, network: Network, data_range: tuple[float, float]) -> None:
         super().__init__()
-        self.model = model
+        self.network = network
         self.low, self.span = data_range[0], data_range[1] - data_range[0]
         self.eval()
 
@@ -38,20 +89,8 @@ class Blind(BaseDenoiser):
 
     def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
         """Return the clean images of noisy ones, both on the network's scale, (n, C, H, W)."""
-        return self.output(u)
-
-    def output(self, u: Tensor, *condition: Tensor) -> Tensor:
-        """Return what the network makes of images on its scale, (n, C, H, W)."""
-        given = self.model(u.to(self.precision(u)), *condition)
-        given = getattr(given, "sample", given)  # what the networks of diffusers wrap it in
-        if not isinstance(given, Tensor) or given.shape != u.shape:
-            what = tuple(given.shape) if isinstance(given, Tensor) else type(given).__name__
-            raise ValueError(f"model: gives {what} for images of shape {tuple(u.shape)}")
-        return given.to(u.dtype)
-
-    def precision(self, u: Tensor) -> torch.dtype:
-        """Return the floating-point type of the network's weights, or else of ``u``."""
-        return next((p.dtype for p in self.parameters() if p.is_floating_point()), u.dtype)
+        estimate: Tensor = self.network(u)
+        return estimate
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
@@ -63,7 +102,8 @@ class Residual(Blind):
 
     def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
         """Return the clean images: the noise is taken out of ``u``."""
-        return u - self.output(u)
+        noise: Tensor = self.network(u)
+        return u - noise
 
 
 class NonBlind(Blind):
@@ -73,30 +113,63 @@ class NonBlind(Blind):
     """
 
     def __init__(
-        self,
-        model: Callable[..., Any],
-        data_range: tuple[float, float],
-        limits: tuple[float, float],
+        self, network: Network, data_range: tuple[float, float], limits: tuple[float, float]
     ) -> None:
-        super().__init__(model, data_range)
-        # A limit that is met exactly must not be missed by rounding.
-        self.smallest = max(SMALLEST, limits[0] / self.span * (1 - ROUNDING))
-        self.largest = limits[1] / self.span * (1 + ROUNDING)
+        super().__init__(network, data_range)
+        self.limits = max(SMALLEST, limits[0] / self.span), limits[1] / self.span
 
     def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
         """Return the clean images of noisy ones, both on the network's scale, (n, C, H, W)."""
-        levels = noise_levels(sigma, len(u), self.smallest, self.largest)
-        return self.denoised(u, self.span * levels)
+        # A limit that is met exactly must not be missed by rounding.
+        low, high = self.limits[0] * (1 - ROUNDING), self.limits[1] * (1 + ROUNDING)
+        return self.denoised(u, self.span * noise_levels(sigma, len(u), low, high))
 
     def denoised(self, u: Tensor, s: Tensor) -> Tensor:
         """Return the same for noise levels on the network's scale, (n,)."""
-        return self.output(u, s.to(u.device, self.precision(u)))
+        estimate: Tensor = self.network(u, s.to(weight_of(self, otherwise=u)))
+        return estimate
+
+
+class Flow(NonBlind):
+    r"""Third-party network of the velocity :math:`v = z - u` from images to noise.
+
+    At time t in [0, 1] it knows
+
+    .. math::
+
+        u_t = (1 - t) u + t z = (1 - t) (u + s_t z), \quad s_t = t / (1 - t).
+
+    It takes t times the number of ``steps``, where it counts such, or t itself. One that is
+    ``mirrored`` goes from noise to images: it takes 1 - t, and gives -v.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        data_range: tuple[float, float],
+        steps: int | None = None,
+        mirrored: bool = False,
+    ) -> None:
+        super().__init__(network, data_range, ANY_LEVEL)
+        self.steps, self.sign = steps, -1 if mirrored else 1
+
+    def denoised(self, u: Tensor, s: Tensor) -> Tensor:
+        """Return u_t - t v, the clean images."""
+        t = s / (1 + s)
+        time = (t if self.sign > 0 else 1 - t) * (self.steps or 1)
+        weight = weight_of(self, otherwise=u)
+        # Numbers of steps do not fit into half precision.
+        time = time.to(weight.device, weight.dtype if self.steps is None else torch.float32)
+        t = t.to(u)[:, None, None, None]
+        u_t = (1 - t) * u
+        velocity: Tensor = self.sign * self.network(u_t, time)
+        return u_t - t * velocity
 
 
 class Scheduled(NonBlind):
     r"""Third-party network of images that shrink as noise is added, which takes the time step.
 
-    At step t of its schedule, with :math:`\bar\alpha_t` = ``scheduler.alphas_cumprod[t]``, it knows
+    At step t, with :math:`\bar\alpha_t` = ``scheduler.alphas_cumprod[t]``, it knows
 
     .. math::
 
@@ -108,24 +181,17 @@ class Scheduled(NonBlind):
     """
 
     def __init__(
-        self, model: Callable[..., Any], data_range: tuple[float, float], scheduler: Any
+        self, network: Network, data_range: tuple[float, float], levels: Tensor, prediction: str
     ) -> None:
-        levels = _levels_of(scheduler)
-        super().__init__(model, data_range, (float(levels[0]), float(levels[-1])))
-        self.log_levels = levels.log()
-        self.prediction = scheduler.config.prediction_type
-        check_choice("scheduler: prediction_type", self.prediction, PREDICTIONS)
-        # Other embeddings know whole time steps only, or another time than the schedule's.
-        config = getattr(model, "config", None)
-        embedding = getattr(config, "time_embedding_type", "positional")
-        check_choice("model: time_embedding_type", embedding, ("positional",))
+        super().__init__(network, data_range, (float(levels[0]), float(levels[-1])))
+        self.log_levels, self.prediction = levels.log(), prediction
 
     def denoised(self, u: Tensor, s: Tensor) -> Tensor:
         """Return the prediction, taken out of ``u`` if it is of noise or of velocity."""
-        t = self.time(s).to(u.device, torch.float32)
+        t = self.time(s).to(weight_of(self, otherwise=u).device, torch.float32)
         s = s.to(u)[:, None, None, None]
         shrinkage = (1 + s**2).rsqrt()  # sqrt(alpha_bar)
-        predicted = self.output(shrinkage * u, t)
+        predicted: Tensor = self.network(shrinkage * u, t)
         if self.prediction == "epsilon":
             return u - s * predicted
         if self.prediction == "v_prediction":
@@ -145,18 +211,21 @@ def _levels_of(scheduler: Any) -> Tensor:
     """Return the noise level s_t of each step of a schedule, in float64 on the CPU."""
     alphas = getattr(scheduler, "alphas_cumprod", None)
     if not isinstance(alphas, Tensor) or not hasattr(scheduler, "config"):
-        accepted = "accepted: one of diffusers that has alphas_cumprod, such as DDPMScheduler"
-        raise TypeError(f"scheduler: {type(scheduler).__name__} is none; {accepted}")
+        accepted = "one of diffusers, for diffusion or flow matching, such as DDPMScheduler"
+        raise TypeError(f"scheduler: {type(scheduler).__name__} is none; accepted: {accepted}")
     # A last step without any signal, which some schedules have, lies at infinite noise.
     alphas = alphas[alphas > 0].double().cpu()
     return (1 / alphas - 1).sqrt()
 
 
+BLIND = {"blind": Blind, "residual": Residual}
 KINDS = {
     "blind": (0.0, 1.0),
     "residual": (0.0, 1.0),
     "sigma": (-1.0, 1.0),
     "diffusers": (-1.0, 1.0),
+    "flow_to_data": (-1.0, 1.0),
+    "flow_to_noise": (-1.0, 1.0),
 }
 """The kinds of third-party denoisers, and the gray levels (low, high) that each commonly knows."""
 
@@ -167,6 +236,8 @@ def wrap(
     *,
     data_range: tuple[float, float] | None = None,
     scheduler: Any = None,
+    call: Callable[..., Any] | None = None,
+    **conditioning: Any,
 ) -> BaseDenoiser:
     """Return a third-party denoiser as one of this package: f(y) or f(y, sigma), gray in [0, 1].
 
@@ -177,27 +248,40 @@ def wrap(
     ----------
     model : callable
         Usually a ``torch.nn.Module``. It is put into evaluation mode and stays so; it is called
-        in the precision of its weights, images being converted there and back.
+        on the device and in the precision of its weights, images being converted there and back.
+        Of a function that calls a module nothing of that is known: give the module, and ``call``.
     kind : str
-        How it is called, u being images of its own range of gray levels:
+        How it is called, u being images of its own range of gray levels, and z unit noise:
 
         - ``blind``: model(u) is the clean image;
         - ``residual``: model(u) is the noise, as in the networks of the paper;
         - ``sigma``: model(u, sigma) is the clean image [1]_, ``sigma`` (n,) being on the scale of
           u. Attributes ``sigma_min`` and ``sigma_max``, where it has them, limit the noise levels;
-        - ``diffusers``: model(u_t, t).sample is epsilon, sample or v, as the scheduler says, such
-          as that of a ``diffusers.UNet2DModel``. Between time steps t is interpolated.
+        - ``diffusers``: model(u_t, t).sample is what the scheduler says, epsilon, sample, v or the
+          velocity of a flow, such as that of a ``diffusers.UNet2DModel``. Between time steps t is
+          interpolated. Where the scheduler says that the variance is learned, it is left out;
+        - ``flow_to_data``: model(u_t, t) is the velocity u - z of flow matching [2]_ or rectified
+          flow at u_t = t u + (1 - t) z, t (n,) in [0, 1];
+        - ``flow_to_noise``: the same in the other direction, z - u at u_t = (1 - t) u + t z.
     data_range : tuple of float, optional
         Gray levels (low, high) that stand for black and white in u. By default (0, 1) for
-        ``blind`` and ``residual``, and (-1, 1) for ``sigma`` and ``diffusers``.
+        ``blind`` and ``residual``, and (-1, 1) for the others.
     scheduler : optional
         For ``diffusers``: the scheduler it was trained with, such as ``DDPMScheduler``, of which
-        ``alphas_cumprod`` and ``config.prediction_type`` are read.
+        ``alphas_cumprod`` and ``config`` are read, or ``FlowMatchEulerDiscreteScheduler``.
+    call : callable, optional
+        How it is called where that is not said above: ``call(model, u, t, **conditioning)``, t
+        being the noise level or time, which a blind one does not get.
+    **conditioning
+        What the model is given besides, at every call: labels, or embeddings of text. Tensors are
+        those of one image, (1, ...), and repeated for all.
 
     References
     ----------
     .. [1] T. Karras, M. Aittala, T. Aila and S. Laine, "Elucidating the design space of
        diffusion-based generative models", NeurIPS 2022.
+    .. [2] Y. Lipman, R. T. Q. Chen, H. Ben-Hamu, M. Nickel and M. Le, "Flow matching for
+       generative modeling", ICLR 2023.
 
     Examples
     --------
@@ -206,6 +290,16 @@ def wrap(
     >>> f = wrap(lambda u, sigma: 0 * u, "sigma", data_range=(-1, 1))
     >>> f(torch.rand(2, 1, 8, 8), sigma=0.5).unique()
     tensor([0.5000])
+
+    One of a class of images, which is told the logarithm of the noise level:
+
+    >>> def network(u, log_sigma, labels):
+    ...     return 0 * u + labels.view(-1, 1, 1, 1)
+    >>> def call(model, u, sigma, labels):
+    ...     return model(u, sigma.log(), labels)
+    >>> f = wrap(network, "sigma", call=call, labels=torch.tensor([1]))
+    >>> f(torch.rand(2, 1, 8, 8), sigma=0.5).unique()
+    tensor([1.])
     """
     if not callable(model):
         raise TypeError(f"model: {type(model).__name__} is not callable")
@@ -213,12 +307,94 @@ def wrap(
     if scheduler is not None and kind != "diffusers":
         raise ValueError(f"scheduler: the kind {kind!r} takes none")
     levels = KINDS[kind] if data_range is None else _checked_range(data_range)
-    if kind == "diffusers":
-        return Scheduled(model, levels, scheduler)
+    for name, value in conditioning.items():
+        if isinstance(value, Tensor) and value.ndim and len(value) != 1:
+            raise ValueError(f"{name}: of {len(value)} images; accepted: of one, (1, ...), for all")
+    meaning = _meaning(kind, model, scheduler, checked=call is None)
+    learned = _config(scheduler, "variance_type") in LEARNED
+    call = call or _usual_call(model, kind in BLIND, conditioning)
+    _warn_of_training(model)
+    return meaning(Network(model, call, conditioning, learned), levels)
+
+
+def _meaning(
+    kind: str, model: Callable[..., Any], scheduler: Any, checked: bool
+) -> Callable[[Network, tuple[float, float]], BaseDenoiser]:
+    """Return what makes a denoiser of a network of that kind, given its gray levels."""
+    if kind in BLIND:
+        return BLIND[kind]
     if kind == "sigma":
-        limits = getattr(model, "sigma_min", 0), getattr(model, "sigma_max", float("inf"))
-        return NonBlind(model, levels, (float(limits[0]), float(limits[1])))
-    return (Residual if kind == "residual" else Blind)(model, levels)
+        low, high = getattr(model, "sigma_min", 0), getattr(model, "sigma_max", float("inf"))
+        return partial(NonBlind, limits=(float(low), float(high)))
+    if kind != "diffusers":
+        return partial(Flow, mirrored=kind == "flow_to_data")
+    prediction = _config(scheduler, "prediction_type")
+    if prediction == FLOW or type(scheduler).__name__.startswith("FlowMatch"):
+        mirrored = bool(_config(scheduler, "invert_sigmas"))
+        return partial(Flow, steps=_config(scheduler, "num_train_timesteps"), mirrored=mirrored)
+    levels = _levels_of(scheduler)
+    check_choice("scheduler: prediction_type", prediction, (*PREDICTIONS, FLOW))
+    # Other embeddings know whole time steps only, or another time than the schedule's.
+    for part in model.modules() if checked and isinstance(model, nn.Module) else ():
+        embedding = _config(part, "time_embedding_type") or "positional"
+        if embedding != "positional":
+            accepted = "positional, or call= that gives it its time"
+            raise ValueError(f"model: time_embedding_type: {embedding!r}; accepted: {accepted}")
+    return partial(Scheduled, levels=levels, prediction=prediction)
+
+
+def _config(of: Any, name: str) -> Any:
+    """Return what the configuration of a scheduler or network of diffusers says, or None."""
+    return getattr(getattr(of, "config", None), name, None)
+
+
+def _usual_call(
+    model: Callable[..., Any], blind: bool, conditioning: dict[str, Any]
+) -> Callable[..., Any]:
+    """Return how a model is called if nothing is said, or raise if its signature differs."""
+    call = _by_position
+    try:
+        signature = inspect.signature(model.forward if isinstance(model, nn.Module) else model)
+    except (TypeError, ValueError):  # of functions that are not written in Python
+        return call
+    if not blind and "timestep" in signature.parameters:
+        call = _by_name
+    try:
+        call(signature.bind, *("u" if blind else "ut"), **conditioning)
+    except TypeError as error:
+        accepted = "what its signature asks for, as in wrap(..., class_labels=...), or call="
+        raise TypeError(f"model: {error}; accepted: {accepted}") from None
+    return call
+
+
+def _by_position(model: Callable[..., Any], u: Any, *time: Any, **conditioning: Any) -> Any:
+    return model(u, *time, **conditioning)
+
+
+def _by_name(model: Callable[..., Any], u: Any, t: Any, **conditioning: Any) -> Any:
+    """Call a network of diffusers: the time is not always its second argument."""
+    return model(u, timestep=t, **conditioning)
+
+
+def _warn_of_training(model: Callable[..., Any]) -> None:
+    """Warn of modules in training mode that a function calls, as far as can be seen."""
+    if not isinstance(model, nn.Module) and any(
+        isinstance(used, nn.Module) and used.training for used in _used_by(model)
+    ):
+        accepted = "the module itself, with call= or conditioning, or module.eval() before"
+        warnings.warn(f"model: calls a module in training mode; accepted: {accepted}", stacklevel=3)
+
+
+def _used_by(function: Any) -> Iterator[Any]:
+    """Yield what a function uses: its closure and globals, its object, what it was given."""
+    if isinstance(function, partial):
+        yield from (*function.args, *function.keywords.values(), *_used_by(function.func))
+    elif inspect.isfunction(function) or inspect.ismethod(function):
+        yield getattr(function, "__self__", None)
+        variables = inspect.getclosurevars(function)
+        yield from (*variables.nonlocals.values(), *variables.globals.values())
+    else:
+        yield from getattr(function, "__dict__", {}).values()
 
 
 def _checked_range(data_range: Any) -> tuple[float, float]:

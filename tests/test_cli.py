@@ -5,10 +5,13 @@ import subprocess
 import sys
 
 import pytest
+import torch
+from PIL import Image
 
 from gahb.__main__ import main
 from gahb.book import jobs as sweeping
 from gahb.book import recipes
+from gahb.report import Report
 from gahb.training.record import read_manifest
 
 
@@ -52,9 +55,51 @@ def test_train_again_forgets_what_was_trained(smoke):
     assert read_manifest(smoke / "faces-unet-n1-s1") is not None
 
 
+def pictures(folder, images):
+    """Write images (n, C, H, W), by number, as files of a folder, and return its name."""
+    folder.mkdir()
+    for i, image in enumerate((255 * images).round().to(torch.uint8)):
+        array = image.movedim(0, 2).squeeze(2).numpy()
+        Image.fromarray(array).save(folder / f"{i:03}.png")
+    return str(folder)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_report_on_folders_of_samples(channels, tmp_path, capsys):
+    generator = torch.Generator().manual_seed(0)
+    sets = torch.rand(3, 12, channels, 10, 10, generator=generator)
+    a, b, test = (pictures(tmp_path / name, x) for name, x in zip("ABT", sets, strict=True))
+    copies = pictures(tmp_path / "copies", sets[0, :8].flip(0))
+    others = pictures(tmp_path / "others", torch.rand(8, channels, 10, 10, generator=generator))
+    page, saved = tmp_path / "report.html", tmp_path / "report.json"
+    color = ["--color"] if channels == 3 else []
+    written = ["--html", str(page), "--save", str(saved)]
+    sets_given = ["--train", a, b, "--test", test]
+    assert main(["report", copies, others, *sets_given, *written, *color]) == 0
+    printed = capsys.readouterr().out
+    assert "Verdict: A memorized, B new." in printed
+    report = Report.load(saved)
+    assert str(report) + "\n" == printed and report.closest[0].tolist() == [*range(7, -1, -1)]
+    assert report.samples.shape == (2, 8, channels, 10, 10)
+    html = page.read_text(encoding="utf-8")
+    assert "<strong>Verdict: A memorized, B new.</strong>" in html
+    assert html.count("<img alt=") == 2 and "http" not in html  # no curves: there are no models
+    assert main(["report", copies, "--train", a, "--size", "8", *color]) == 0
+    assert "Verdict: memorized (100% of samples)." in capsys.readouterr().out
+
+
+def test_report_on_recipes(smoke, capsys):
+    names = [f"faces-unet-n10-s{i}" for i in (1, 2)]
+    assert main(["report", *names, "--samples", "2", "--sampler", "ode"]) == 0
+    assert "A and B were trained on 10 images each" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["report", "faces"], "name: 'faces' is unknown; accepted: faces-unet-n1-s1"),
+        (["report", "."], "A: accepted: recipes, or folders of samples with --train, not both"),
+        (["report", *["faces-unet-n1-s1"] * 3], "--train: 3 models, 3 sets; accepted: one or"),
         (["train", "faces"], "name: 'faces' is unknown; accepted: faces-unet-n1-s1"),
         (["train", "faces-unet-n1-s1", "--threads", "0"], "--threads: 0 is not a whole number"),
         (["train", "faces-unet-n1-s1", "--threads", "99999"], "--threads: 99999 is not a whole"),

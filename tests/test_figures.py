@@ -272,6 +272,17 @@ def test_image_grid_is_gray_from_black_to_white() -> None:
     assert tuple(pixels[0, 0]) == (0, 0, 0, 1) and tuple(pixels[0, -1]) == (1, 1, 1, 1)
 
 
+def test_image_grid_draws_color_beside_gray() -> None:
+    color, gray = torch.rand(2, 3, 4, 4) * 1.5, torch.rand(1, 1, 4, 4)
+    (picture,) = figures.image_grid({"color": color, "gray": gray}).images
+    pixels, margin = np.asarray(picture.get_array()), 1
+    assert pixels.shape == (4 + margin + 4, 4 + margin + 4, 4)
+    np.testing.assert_array_equal(pixels[:4, 5:, :3], color[1].clamp(max=1).movedim(0, 2))
+    np.testing.assert_array_equal(pixels[5:, :4, :3], gray[0].expand(3, 4, 4).movedim(0, 2))
+    assert (pixels[:4, :4, 3] == 1).all() and (pixels[5:, :4, 3] == 1).all()
+    assert (pixels[4, :, 3] == 0).all() and (pixels[5:, 5:, 3] == 0).all()  # nothing is there
+
+
 def test_colors_are_ordered_and_belong_to_the_size() -> None:
     palette = figures.colors(SIZES)
     assert figures.colors([100])[100] == palette[100]
@@ -296,7 +307,7 @@ def test_colors_are_ordered_and_belong_to_the_size() -> None:
         (lambda: figures.curve_against_updates(histories(), 0.0), "^sigma: 0.0 is not"),
         (lambda: figures.image_grid({}), "^rows: empty"),
         (lambda: figures.image_grid({"x": some_images()[0]}), r"^rows\['x'\]: shape"),
-        (lambda: figures.image_grid({"x": some_images().expand(-1, 3, -1, -1)}), "3 channels"),
+        (lambda: figures.image_grid({"x": some_images().expand(-1, 2, -1, -1)}), "2 channels"),
         (
             lambda: figures.image_grid({"x": some_images(), "y": some_images(side=4)}),
             "^rows: image sizes",

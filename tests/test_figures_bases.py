@@ -1,5 +1,7 @@
 """Figures of adaptive bases draw the factors, the coefficients and the vectors they are given."""
 
+from dataclasses import replace
+
 import matplotlib
 
 matplotlib.use("Agg")
@@ -34,11 +36,29 @@ def test_vectors_are_drawn_symmetric_about_gray_with_their_factors() -> None:
         np.testing.assert_allclose(drawn, vector, atol=1e-6)
 
 
-def test_vectors_of_color_images_are_drawn_gray() -> None:
+def drawn(basis: Basis, k: int) -> np.ndarray:
+    (image,) = figures.basis_vectors(basis, [k]).axes[0].get_images()
+    return np.asarray(image.get_array())
+
+
+def test_vectors_of_color_images_are_drawn_in_color() -> None:
+    """Also one of pure color, whose mean over the channels is 0."""
     basis = some_basis(channels=3)
-    (image,) = figures.basis_vectors(basis, [2]).axes[0].get_images()
+    red_minus_green = torch.zeros(1, 3, 4, 4)
+    red_minus_green[0, 0], red_minus_green[0, 1] = 0.25, -0.25
+    for k, vector in ((2, basis.eigenvectors[1:2]), (1, red_minus_green)):
+        vectors = basis.eigenvectors.clone()
+        vectors[k - 1] = vector[0]
+        image = drawn(replace(basis, eigenvectors=vectors), k)
+        expected = 0.5 + vector[0] / (2 * vector.abs().max())
+        np.testing.assert_allclose(image[:, :, :3], expected.movedim(0, 2), atol=1e-6)
+        assert (image[:, :, 3] == 1).all()
+
+
+def test_of_vectors_of_other_channels_the_mean_is_drawn() -> None:
+    basis = some_basis(channels=4)
     gray = figures.as_gray(basis.eigenvectors[1].mean(0)[None, None])
-    np.testing.assert_array_equal(image.get_array(), gray[0, 0])
+    np.testing.assert_array_equal(drawn(basis, 2), gray[0, 0])
 
 
 def test_factors_of_several_bases_have_a_line_each() -> None:

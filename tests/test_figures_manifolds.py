@@ -46,8 +46,8 @@ def test_a_legend_can_be_left_out() -> None:
     [
         (lambda: image_grid({}, signed=True), "rows: empty; accepted"),
         (
-            lambda: image_grid({"a": torch.ones(2, 3, 4, 4)}, signed=True),
-            r"rows\['a'\]: 3 channels where 1",
+            lambda: image_grid({"a": torch.ones(2, 4, 4, 4)}, signed=True),
+            r"rows\['a'\]: 4 channels where 1 or 3",
         ),
         (
             lambda: image_grid({"a": torch.ones(4, 4)}, signed=True),

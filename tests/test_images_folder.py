@@ -10,8 +10,9 @@ import pytest
 import torch
 from PIL import Image
 
-from gahb.images import folder, load
-from gahb.images.folder import SUFFIXES, read_picture, split
+from gahb.images import folder, load, pick
+from gahb.images.folder import SUFFIXES, read_picture, read_pictures, split
+from gahb.images.store import SUBSETS
 
 SIZE = 16
 
@@ -179,3 +180,34 @@ def test_pictures_taken_sideways_are_turned(tmp_path):
     exif[0x0112] = 6
     read = read_picture("a", saved(image, tmp_path, exif=exif), 2)
     assert read.tolist() == [[250, 0], [250, 0]]
+
+
+def test_pictures_are_read_in_color_if_asked_for(pictures, tmp_path):
+    options = {"path": pictures, "channels": 3}
+    read = {subset: load("folder", None, 24, subset, **options) for subset in SUBSETS}
+    every = torch.cat(list(read.values()))
+    assert every.shape == (20, 3, 24, 24)
+    first = np.array(Image.open(pictures / "00.png"))[:, 4:28]  # its center square
+    expected = torch.from_numpy(first).movedim(2, 0) / 255
+    assert (every == expected).flatten(1).all(1).sum() == 1
+    gray = load("folder", 9, 24, path=pictures)
+    assert gray.shape == (9, 1, 24, 24)
+    assert torch.equal(pick("folder", [3, 1], 24, **options), read["S1"][[3, 1]])
+    clear = Image.new("LA", (8, 8), (0, 0))
+    assert (read_picture("a", saved(clear, tmp_path), 8, channels=3) == 255).all()
+    deep = Image.fromarray(np.full((8, 8), 257 * 200, dtype=np.uint16))
+    assert (read_picture("a", saved(deep, tmp_path), 8, channels=3) == 200).all()
+    for name, channels in (("folder", 2), ("leaves", 3)):
+        with pytest.raises(ValueError, match=rf"^channels: {channels}; accepted: 1"):
+            load(name, 1, 8, channels=channels)
+
+
+def test_a_whole_folder_is_read_as_it_is(pictures):
+    read = read_pictures(pictures)
+    assert read.shape == (20, 1, 24, 24) and read.dtype == torch.uint8
+    for i in (0, 19):
+        file = sorted(pictures.rglob("*.png"))[i]
+        expected = torch.from_numpy(read_picture(file.name, file.read_bytes(), 24))
+        assert torch.equal(read[i, 0], expected)
+    shutil.copy(pictures / "00.png", pictures / "zz.png")
+    assert len(read_pictures(pictures, 8, channels=3)) == 21  # near-duplicates stay

@@ -7,10 +7,12 @@ from itertools import chain
 
 import pytest
 import torch
+from PIL import Image
 
 from gahb.book import recipes
 from gahb.images.photographs import HELD_OUT
 from gahb.settings import EDITIONS
+from gahb.training import train
 
 PUBLISHED = {"celeba": 202_599, "celeba_hq": 30_000, "lsun_bedroom": 3_033_042}
 """Images of each set of photographs, by its publisher."""
@@ -188,3 +190,19 @@ def test_unknown_names_list_the_closest_known_ones(monkeypatch):
     monkeypatch.setenv("GAHB_EDITION", "huge")
     with pytest.raises(ValueError, match=r"^GAHB_EDITION: 'huge' is unknown; accepted: smoke"):
         recipes.every()
+
+
+def test_a_recipe_in_color(recipe, tmp_path):
+    for i in range(12):
+        pixels = torch.randint(256, (16, 16, 3), generator=torch.Generator().manual_seed(i))
+        Image.fromarray(pixels.byte().numpy()).save(tmp_path / f"{i}.png")
+    small = {"size": 8, "width": 4, "updates": 3, "batch": 4, "optimizer": "muon"}
+    gray = recipe.but(images="folder", path=tmp_path, n=4, **small)
+    color = gray.but(channels=3)
+    assert gray.hash == gray.but(channels=1).hash != color.hash
+    assert color.train_images().shape == (4, 3, 8, 8) and gray.train_images().shape[1] == 1
+    f = train(color, tmp_path / "trained")
+    assert f(torch.rand(2, 3, 8, 8)).shape == (2, 3, 8, 8)
+    for changes in ({"images": "leaves", "path": None}, {"network": "dense"}, {"channels": 2}):
+        with pytest.raises(ValueError, match=r"^channels: \d; accepted: 1, or 3 for the class"):
+            color.but(**changes)

@@ -1,17 +1,30 @@
 """The report on two denoisers: what it compares, what it concludes, and which sets it refuses."""
 
+import base64
 import math
+import re
 from dataclasses import replace
+from html import escape
+from io import BytesIO
 
+import matplotlib.pyplot as plt
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
-from gahb.book.figures.report import report_curves, report_images, report_similarities
+from gahb.basis import adaptive_basis
+from gahb.book.figures.report import (
+    report_curves,
+    report_images,
+    report_page,
+    report_similarities,
+)
 from gahb.denoiser import BaseDenoiser
 from gahb.metrics import psnr_curve
 from gahb.optimal import EmpiricalBayes, Gaussian
-from gahb.report import Report, memorization_report
+from gahb.report import NO_IMAGES, Report, memorization_report
 from gahb.sampling import sample
 from gahb.similarity import (
     VERDICTS,
@@ -291,6 +304,39 @@ def test_samples_that_fail_are_left_out_in_both() -> None:
         memorization_report(lambda y: y / 0, exact(), *train, samples=4, input_psnr=None)
 
 
+def test_noise_levels_that_a_schedule_does_not_reach_are_cut_before() -> None:
+    """Neither 1.0, where sampling starts by default, nor the smallest noise."""
+
+    class Limited(BaseDenoiser):
+        limits = (0.08, 0.6)
+        called = 0
+
+        def forward(self, y: Tensor, sigma: float | Tensor | None = None) -> Tensor:
+            levels = torch.as_tensor(sigma).double()
+            assert levels.min() >= 0.08 - 1e-6 and levels.max() <= 0.6 + 1e-6
+            self.called += 1
+            return exact()(y, sigma)
+
+    train, test, f = images(20, 4), images(40, 6), Limited()
+    told = (
+        r"^noise levels: the models take sigma from 0.08 to 0.6; left out: 0, 25 dB; "
+        r"sigma_0 is 0.6, not 1; sigma_end is 0.08, not 0.05$"
+    )
+    options = {"train_a": train, "test": test, "samples": 6}
+    with pytest.warns(UserWarning, match=told):
+        report = memorization_report(f, **options, input_psnr=[0, 10, 25])
+    assert report.on_test[0].x.tolist() == [10] and report.verdict == "new"
+    with pytest.warns(UserWarning, match=r"sigma_end is 0.08, not 0.01$"):
+        memorization_report(f, **options, sampler="ode", steps=4, sigma_0=0.5, input_psnr=None)
+    f.called = 0
+    with pytest.raises(ValueError, match=r"^input_psnr: 40; accepted: .* from 0.08 to 0.6$"):
+        memorization_report(f, **options, input_psnr=[40])
+    for name, level in (("sigma_0", 0.7), ("sigma_end", 0.07)):
+        with pytest.raises(ValueError, match=rf"^{name}: {level} is not a .* in \[0.08, 0.6\]$"):
+            sample(f, 2, SIDE, 0, **{"sigma_0": 0.6, "sigma_end": 0.08, name: level})
+    assert f.called == 0
+
+
 # --- what it compares ---
 
 
@@ -346,19 +392,35 @@ def test_bytes_and_gray_levels_are_the_same() -> None:
         torch.testing.assert_close(curve.per_image, same.per_image)
 
 
-@pytest.mark.parametrize("compared", [N, 2])
-def test_it_is_read_as_it_was_saved(compared, tmp_path) -> None:
-    report = memorizers(input_psnr=None, compared=compared)
+@pytest.mark.parametrize(("compared", "levels"), [(N, None), (2, [5, 15])])
+def test_it_is_read_as_it_was_saved(compared, levels, tmp_path) -> None:
+    report = memorizers(input_psnr=levels, compared=compared)
     report.save(tmp_path / "report.json", seed=0)
-    again = Report.load(tmp_path / "report.json")
+    again = Report.load(str(tmp_path / "report.json"))
     assert (again.n, again.verdicts) == (N, report.verdicts)
     for name in ("between", "to_train", "ratio", "between_sets"):
         expected = getattr(report, name)
         torch.testing.assert_close(getattr(again, name), expected, atol=1e-4, rtol=0)
-    assert torch.equal(again.closest, report.closest)
-    assert torch.equal(again.steps, report.steps)
+    for name in ("closest", "steps", "samples", "nearest"):
+        assert torch.equal(getattr(again, name), getattr(report, name))
     assert str(again) == str(report)
-    assert again.samples.shape[1] == 0
+    for name in ("gaps", "gains", "affine"):
+        assert len(getattr(again, name)) == (0 if levels is None else 2)
+    for curve, expected in zip(again.gaps, report.gaps, strict=True):
+        assert torch.equal(curve.low, expected.low) and curve.sets.keys() == expected.sets.keys()
+
+
+def test_what_was_not_saved_with_it_is_refused(memorized, tmp_path) -> None:
+    file, other = tmp_path / "report.json", tmp_path / "report.safetensors"
+    memorized.save(file)
+    other.write_bytes(other.read_bytes()[:-1] + b"?")
+    with pytest.raises(ValueError, match=r"report.safetensors does not belong to report.json$"):
+        Report.load(file)
+    bare = replace(memorized, samples=NO_IMAGES, nearest=NO_IMAGES, on_train=(), on_test=())
+    replace(bare, affine=()).save(file)  # which needs no second file
+    assert Report.load(file).samples.shape[1] == 0
+    with pytest.raises(FileNotFoundError, match=r"^path: there is nothing at "):
+        Report.load(tmp_path / "none.json")
 
 
 # --- how it reads and looks ---
@@ -384,6 +446,55 @@ def test_it_prints_what_was_measured(memorized) -> None:
     assert max(map(len, lines)) <= 80
 
 
+def test_its_page_holds_all_of_it(memorized, tmp_path) -> None:
+    open_before = plt.get_fignums()
+    report_page(memorized, tmp_path / "report.html", title="A < B")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "<h1>A &lt; B</h1>" in page
+    assert "<strong>Verdict: memorized (100% of samples).</strong> Samples are more like" in page
+    for name, values in memorized.table.items():
+        cells = "".join(f"<td>{value}</td>" for value in values)
+        assert f'<th scope="row">{escape(name)}</th>{cells}' in page
+    sources = re.findall(r'<img alt="([^"]+)" src="([^"]+)">', page)
+    assert len(sources) == page.count("<img") == 3 and not re.search(r"https?:|<script|<link", page)
+    sizes = []
+    for text, source in sources:
+        kind, data = source.split(",")
+        assert kind == "data:image/png;base64" and re.search(r"\d\.\d", text)
+        sizes.append(Image.open(BytesIO(base64.b64decode(data))).size)
+    assert min(map(min, sizes)) > 200
+    assert plt.get_fignums() == open_before
+    one = memorization_report(train_a=images(20, 4), samples=images(5, 7))
+    report_page(one, tmp_path / "one.html")
+    assert (tmp_path / "one.html").read_text(encoding="utf-8").count("<img alt=") == 2
+
+
+def test_what_takes_long_shows_its_progress(monkeypatch) -> None:
+    bars = []
+
+    class Bar:
+        def __init__(self, total: int, desc: str, **_) -> None:
+            self.desc, self.left = desc, total
+            bars.append(self)
+
+        def update(self, n: int = 1) -> None:
+            self.left -= n
+
+        def __enter__(self) -> "Bar":
+            return self
+
+        def __exit__(self, *_) -> None:
+            pass
+
+    monkeypatch.setattr("gahb.settings.tqdm", Bar)
+    train = images(20, 4)
+    for sampler in ("algorithm 1", "ancestral"):
+        memorization_report(exact(), train_a=train, test=train / 2, samples=3, sampler=sampler)
+    adaptive_basis(exact(), train[:1], sigma=0.1)
+    assert {bar.desc for bar in bars} == {"sampling", "PSNR", "Jacobian"}
+    assert [bar.left for bar in bars] == [0] * len(bars)
+
+
 def test_it_is_drawn(memorized) -> None:
     ax = report_images(memorized, count=3)
     assert [label.get_text() for label in ax.get_xticklabels()] == [
@@ -406,16 +517,19 @@ def test_it_is_drawn(memorized) -> None:
         assert tuple(gap.value.tolist()) in gap_lines
 
 
-def test_colors_are_drawn_gray() -> None:
-    train = images(4, 1, channels=3), images(4, 2, channels=3)
+@pytest.mark.parametrize("channels", [3, 4])
+def test_colors_are_drawn_in_color_and_codes_gray(channels) -> None:
+    train = images(4, 1, channels=channels), images(4, 2, channels=channels)
     report = memorization_report(
         *(EmpiricalBayes(x) for x in train), *train, samples=2, input_psnr=[10]
     )
     assert report.verdict == "memorized"
     ax = report_images(report, count=2)
-    mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
-    gray = report.nearest[0, 0].mean(0)
-    torch.testing.assert_close(mosaic[:SIDE, :SIDE], gray, check_dtype=False)
+    mosaic = torch.as_tensor(np.ma.filled(ax.images[0].get_array(), np.nan))
+    nearest = report.nearest[0, 0]
+    expected = nearest.movedim(0, 2) if channels == 3 else nearest.mean(0)[:, :, None]
+    drawn = mosaic.reshape(*mosaic.shape[:2], -1)[:SIDE, :SIDE, :3]
+    torch.testing.assert_close(drawn, expected, check_dtype=False)
 
 
 # --- what it refuses ---

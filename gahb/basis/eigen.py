@@ -76,7 +76,8 @@ def adaptive_basis(
     Parameters
     ----------
     f : callable
-        Denoiser f(y) or f(y, sigma). A network is evaluated in evaluation mode, and left as it was.
+        Denoiser f(y) or f(y, sigma). A network is evaluated in evaluation mode, and left as it was;
+        one of half precision, or under autocast, computes in the precision of ``y`` meanwhile.
     y : Tensor
         One noisy image, (1, C, H, W), float32 or float64, on the device of ``f``.
     k : int, optional

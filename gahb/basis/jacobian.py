@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +15,8 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_count, check_images
 from gahb.denoiser import at, evaluation
-from gahb.devices import images_at_a_time, in_batches
+from gahb.devices import held, images_at_a_time, in_batches
+from gahb.settings import progress
 
 __all__ = [
     "CHUNK",
@@ -26,6 +28,7 @@ __all__ = [
 ]
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
+HALF = (torch.float16, torch.bfloat16)
 Function = Callable[..., Tensor]
 
 
@@ -102,8 +105,10 @@ class Jacobian:
             numbers = which[items].to(self.y.device)[:, None]
             one_hot = torch.zeros_like(rows[items]).scatter_(1, numbers, 1)
             rows[items] = self.transposed_times(one_hot)
+            bar.update(len(one_hot))
 
-        in_batches(fill, len(which), images_at_a_time(self.f, self.y))
+        with progress(len(which), "Jacobian", "row") as bar:
+            in_batches(fill, len(which), images_at_a_time(self.f, self.y))
         return rows
 
     def _mapped(self, product: Function, vectors: Tensor) -> Tensor:
@@ -139,7 +144,8 @@ def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     _check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
-    with evaluation(f), _constant_weights(f), attention, torch.inference_mode(False):
+    whole = _full_precision(f, y.dtype)
+    with evaluation(f), _constant_weights(f), whole, attention, torch.inference_mode(False):
         y = y.detach().clone()
         _check_differentiable(f, y)
         yield Jacobian(f, y)
@@ -159,11 +165,34 @@ def _constant_weights(f: Function) -> Iterator[None]:
             weight.requires_grad_(True)
 
 
+@contextmanager
+def _full_precision(f: Function, dtype: torch.dtype) -> Iterator[None]:
+    """Let a network of half precision, or one that takes to it by itself, compute in another."""
+    halves = {tensor: tensor.data for tensor in held(f) if tensor.dtype in HALF}
+    enter = torch.autocast.__enter__
+
+    def enter_disabled(region: torch.autocast) -> Any:
+        entered = enter(region)  # which notes what is to be restored at its end
+        torch.set_autocast_enabled(region.device, False)
+        return entered
+
+    try:
+        torch.autocast.__enter__ = enter_disabled  # type: ignore[method-assign]
+        for tensor in halves:
+            tensor.data = tensor.data.to(dtype)
+        yield
+    finally:
+        torch.autocast.__enter__ = enter  # type: ignore[method-assign]
+        for tensor, data in halves.items():
+            tensor.data = data
+
+
 def _check_precision(f: Function, y: Tensor) -> None:
-    """Raise unless ``y`` is in single or double precision, as the weights of ``f``."""
+    """Raise unless ``y`` is in single or double precision, as the weights of ``f`` if they are."""
     if y.dtype not in (torch.float32, torch.float64):
         raise TypeError(f"y: dtype {y.dtype} is not float32 or float64")
-    weights = {p.dtype for p in f.parameters()} if isinstance(f, nn.Module) else {y.dtype}
+    weights = {p.dtype for p in f.parameters()} if isinstance(f, nn.Module) else set()
+    weights -= set(HALF)
     if weights and y.dtype not in weights:
         accepted = " or ".join(str(dtype) for dtype in weights)
         raise TypeError(f"y: dtype {y.dtype}; accepted: {accepted}, as the weights of f")

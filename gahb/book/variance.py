@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from gahb import images, settings
 from gahb.book import artifacts, recipes
 from gahb.book.recipes import SUBSETS
 from gahb.checks import check_choice, check_count
-from gahb.report import Report, memorization_report
+from gahb.report import NO_IMAGES, Report, memorization_report
 from gahb.similarity import SAME
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
@@ -63,7 +64,8 @@ def measure_variance(family: str, n: int) -> Report:
         compared=n,
         same=SAME,
     )
-    found.save(path_of(family, n), weights=weights_of(pair), samples=count, seed=SEED)
+    numbers = replace(found, samples=NO_IMAGES, nearest=NO_IMAGES)
+    numbers.save(path_of(family, n), weights=weights_of(pair), samples=count, seed=SEED)
     return found
 
 

@@ -32,6 +32,7 @@ __all__ = [
     "opened",
     "pictures",
     "read_folder",
+    "read_pictures",
     "state_of",
 ]
 
@@ -42,8 +43,10 @@ LARGEST_FILE = 2**28  # bytes of a picture: what a small .zip file can blow up t
 KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever
 
 
-def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
-    """Return the first ``n`` images, or all, of a subset of pictures, uint8 (n, 1, size, size).
+def read_folder(
+    path: Path, n: int | None, size: int, subset: str, seed: int, channels: int = 1
+) -> Tensor:
+    """Return the first ``n`` images, or all, of a subset of pictures, uint8 (n, C, size, size).
 
     Pictures are taken in the order of their names, subfolders included. Near-duplicates (centered
     cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
@@ -51,16 +54,34 @@ def read_folder(path: Path, n: int | None, size: int, subset: str, seed: int) ->
     """
     with opened(path) as files:
         found = pictures(path, files)
-        kept = cache_folder() / "images" / f"folder-v1-{size}-{state_of(path, found)}.safetensors"
+        look = f"{size}" if channels == 1 else f"{size}-color"
+        kept = cache_folder() / "images" / f"folder-v1-{look}-{state_of(path, found)}.safetensors"
         images = read_images(kept)
         if images is None:
-            read = [read_picture(file.name, file.read(), size) for file in counted(path, found)]
-            images = remove_duplicates(torch.from_numpy(np.stack(read)).unsqueeze(1))
+            images = remove_duplicates(_all_of(path, found, size, channels))
             write_images(kept, images)
             with suppress(FileNotFoundError):  # another process removes them
                 for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-KEPT]:
                     old.unlink()
     return first_images(path, images, split(len(images), seed)[subset], n, subset)
+
+
+def read_pictures(path: Path, size: int | None = None, channels: int = 1) -> Tensor:
+    """Return all pictures of a folder or .zip file, as they are, uint8 (n, C, size, size).
+
+    They are in the order of their names; the size is by default that of the first.
+    """
+    with opened(path) as files:
+        found = pictures(path, files)
+        if size is None:
+            size = min(decoded(found[0].name, found[0].read(), _gray).size)
+        return _all_of(path, found, size, channels)
+
+
+def _all_of(path: Path, files: list[File], size: int, channels: int) -> Tensor:
+    read = (read_picture(file.name, file.read(), size, channels) for file in counted(path, files))
+    images = np.stack([np.atleast_3d(image) for image in read])
+    return torch.from_numpy(images).movedim(3, 1).contiguous()
 
 
 def split(count: int, seed: int) -> dict[str, Tensor]:
@@ -175,9 +196,9 @@ class UnreadableError(ValueError):
     """A picture file cannot be decoded."""
 
 
-def read_picture(name: str, content: bytes, size: int) -> NDArray[np.uint8]:
-    """Return the gray center square of a picture, pixels averaged by area, (size, size)."""
-    image = decoded(name, content, _gray)
+def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDArray[np.uint8]:
+    """Return the center square of a picture, pixels averaged by area, (size, size) or with RGB."""
+    image = decoded(name, content, _gray if channels == 1 else _color)
     side = min(image.size)
     if side < size:
         raise ValueError(
@@ -200,14 +221,19 @@ def decoded(
         raise UnreadableError(f"path: the image {name} cannot be read: {reason}") from error
 
 
-def _gray(image: Image.Image) -> Image.Image:
+def _gray(image: Image.Image, mode: str = "L") -> Image.Image:
     """Return gray levels 0..255, also of 16 bits; what is transparent shows white."""
     if image.mode.startswith("I;16"):
         levels = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+        image = Image.fromarray(np.rint(levels / 257).astype(np.uint8))
     if image.mode in ("I", "F"):
         raise ValueError(f"its mode {image.mode} has no fixed range of gray levels")
     if image.has_transparency_data:
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA"))
-    return image.convert("L")
+    return image.convert(mode)
+
+
+def _color(image: Image.Image) -> Image.Image:
+    """Return the same for red, green and blue."""
+    return _gray(image, "RGB")

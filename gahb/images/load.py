@@ -38,9 +38,17 @@ class Drawn:
     largest: int = LARGEST  # size that can be drawn, in pixels per side
     version: int = 1  # raised whenever ``draw`` changes its images: cached ones are others then
     takes_path: ClassVar[bool] = False
+    channels: ClassVar[tuple[int, ...]] = (1,)
 
     def images(
-        self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
+        self,
+        name: str,
+        n: int | None,
+        size: int,
+        subset: str,
+        seed: int,
+        path: Path | None,
+        channels: int,
     ) -> Tensor:
         """Return the first ``n`` images of a subset, uint8 (n, 1, size, size)."""
         check_count("n", n)
@@ -56,18 +64,27 @@ class Stored:
     ``read(path, n, size, subset, seed)`` gives uint8 images (n, 1, size, size).
     """
 
-    read: Callable[[Path, int | None, int, str, int], Tensor]
+    read: Callable[..., Tensor]
     largest: int = LARGEST  # size that can be asked for, in pixels per side
     places: tuple[str, ...] = ()  # of a data set in the folder of data sets, best first
+    channels: tuple[int, ...] = (1,)  # that it can be read in
     takes_path: ClassVar[bool] = True
 
     def images(
-        self, name: str, n: int | None, size: int, subset: str, seed: int, path: Path | None
+        self,
+        name: str,
+        n: int | None,
+        size: int,
+        subset: str,
+        seed: int,
+        path: Path | None,
+        channels: int,
     ) -> Tensor:
-        """Return the first ``n`` images, or all, of a subset, uint8 (n, 1, size, size)."""
+        """Return the first ``n`` images, or all, of a subset, uint8 (n, channels, size, size)."""
         if n is not None:
             check_count("n", n)
-        return self.read(path or self._found(name), n, size, subset, seed)
+        read = partial(self.read, channels=channels) if len(self.channels) > 1 else self.read
+        return read(path or self._found(name), n, size, subset, seed)
 
     def _found(self, name: str) -> Path:
         if not self.places:
@@ -85,7 +102,7 @@ _photographs = {name: Stored(p, p.largest, p.places) for name, p in PHOTOGRAPHS.
 CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
-    "folder": Stored(read_folder),
+    "folder": Stored(read_folder, channels=(1, 3)),
     "disks": Drawn(draw_disks),
     "ray": Drawn(draw_ray),
     "sines": Drawn(draw_sines),
@@ -112,6 +129,7 @@ def load(
     seed: int = 0,
     dtype: torch.dtype = torch.float32,
     path: str | Path | None = None,
+    channels: int = 1,
 ) -> Tensor:
     """Return the first ``n`` images of a subset of an image class, made or read once and cached.
 
@@ -135,23 +153,25 @@ def load(
     path : str or Path, optional
         Folder or .zip file of the user's images, for the classes that read them. A data set of
         the paper that is downloaded to a folder named by ``GAHB_DATA`` is found there.
+    channels : int
+        1 for gray; 3, for the class ``folder``, for red, green and blue.
 
     Returns
     -------
     Tensor
-        Images, (n, 1, size, size).
+        Images, (n, channels, size, size).
 
     Examples
     --------
     >>> load("leaves", n=2, size=16, subset="test").shape
     torch.Size([2, 1, 16, 16])
     """
-    image_class, folder = _checked(name, size, subset, seed, path)
+    image_class, folder = _checked(name, size, subset, seed, path, channels)
     if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
         raise TypeError(
             f"dtype: {shown(dtype)} is not a floating-point type of torch or torch.uint8"
         )
-    images = image_class.images(name, n, size, subset, seed, folder)
+    images = image_class.images(name, n, size, subset, seed, folder, channels)
     return images if dtype == torch.uint8 else images.to(dtype) / 255
 
 
@@ -162,6 +182,7 @@ def pick(
     subset: str = "S1",
     seed: int = 0,
     path: str | Path | None = None,
+    channels: int = 1,
 ) -> Tensor:
     """Return the images of the given numbers, from 0, without making those before them.
 
@@ -173,24 +194,29 @@ def pick(
     >>> torch.equal(picked[1], load("leaves", n=3, size=16)[2])
     True
     """
-    image_class, folder = _checked(name, size, subset, seed, path)
+    image_class, folder = _checked(name, size, subset, seed, path, channels)
     check_indices(indices)
     if isinstance(image_class, Drawn):
         images = image_class.draw(indices, size, subset, seed)
     else:
-        images = image_class.images(name, max(indices) + 1, size, subset, seed, folder)
-        images = images[list(indices)]
+        images = image_class.images(name, max(indices) + 1, size, subset, seed, folder, channels)[
+            list(indices)
+        ]
     return images.float() / 255
 
 
 def _checked(
-    name: str, size: int, subset: str, seed: int, path: Any
+    name: str, size: int, subset: str, seed: int, path: Any, channels: int
 ) -> tuple[Drawn | Stored, Path | None]:
     """Return the class of that name, and the path as a ``Path``, if all arguments fit it."""
     check_choice("name", name, list(CLASSES))
     image_class = CLASSES[name]
     check_count("size", size, SMALLEST, image_class.largest)
     check_stream(subset, seed)
+    check_count("channels", channels)
+    if channels not in image_class.channels:
+        accepted = " or ".join(map(str, image_class.channels))
+        raise ValueError(f"channels: {channels}; accepted: {accepted} for the class {name!r}")
     if path is None:
         return image_class, None
     if not image_class.takes_path:

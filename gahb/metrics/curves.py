@@ -16,6 +16,7 @@ from gahb.checks import as_numbers, check_count, check_images, check_number, che
 from gahb.denoiser import at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
+from gahb.settings import progress
 
 __all__ = [
     "Curve",
@@ -374,8 +375,9 @@ def psnr_curve(
     if levels.ndim != 1 or levels.numel() == 0 or not levels.isfinite().all():
         raise ValueError(f"input_psnr: {levels.tolist()} is not {accepted}")
     noise = unit_noise(x, seed)
-    per_image = [
-        psnr(denoised(f, x, noise, sigma, batch_size), x).cpu()
-        for sigma in map(sigma_from_psnr, levels.tolist())
-    ]
+    per_image = []
+    with progress(len(levels), "PSNR", "noise level") as bar:
+        for sigma in map(sigma_from_psnr, levels.tolist()):
+            per_image.append(psnr(denoised(f, x, noise, sigma, batch_size), x).cpu())
+            bar.update()
     return Curve.of(levels, torch.stack(per_image), x)

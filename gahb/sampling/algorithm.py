@@ -24,10 +24,11 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
+from gahb.settings import progress
 
 __all__ = ["Samples", "Schedule", "Trajectory", "sample"]
 
@@ -219,6 +220,7 @@ def sample(
     """
     shape = _checked_shape(n, size, channels)
     steps = Schedule(h, beta, sigma_0, sigma_end, schedule)
+    check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
     if max_steps is None:
         max_steps = PATIENCE * replace(steps, sigma_0=max(sigma_0, 1.0)).exact_steps()
     check_count("max_steps", max_steps)
@@ -233,11 +235,12 @@ def sample(
         noise, which = Noise(seed, numbers, shape), torch.tensor(numbers)
         for state in _ascent(f, which, middle, noise, measurement, steps, max_steps):
             record.add(state)
+            bar.update(int(state.finished.sum()))
         if strict:
             record.require(which, steps)
 
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
-    with evaluation(f):
+    with evaluation(f), progress(n, "sampling", "image") as bar:
         in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
     way = record.way if len(record.way.steps) else None
     return Samples(record.images, record.steps, torch.stack(record.sigma, dim=1), way)
@@ -270,7 +273,7 @@ def _ascent(
 
     x = constrained(mean.expand(len(which), *mean.shape))
     x = x + steps.sigma_0 * noise.draw(which.tolist()).to(x)
-    expected = x.new_full((len(x),), steps.sigma_0)
+    expected, limits = x.new_full((len(x),), steps.sigma_0), limits_of(f)
     for t in range(max_steps + 1):
         estimate = constrained(_estimate(f, x, expected))
         direction = estimate - x
@@ -284,7 +287,7 @@ def _ascent(
         x, direction, sigma = x[going], direction[going], sigma[going]
         gamma = steps.injected(t + 1) * sigma[:, None, None, None]
         x = x + steps.size(t + 1) * direction + gamma * noise.draw(which.tolist()).to(x)
-        expected = steps.shrinkage(t + 1) * sigma
+        expected = (steps.shrinkage(t + 1) * sigma).clamp(*limits)
 
 
 def _estimate(f: Callable[..., Tensor], x: Tensor, sigma: Tensor) -> Tensor:

@@ -22,9 +22,10 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_images, check_number
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import at, check_levels, evaluation
 from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
+from gahb.settings import progress
 
 __all__ = ["noise_schedule", "reverse_diffusion"]
 
@@ -98,6 +99,7 @@ def reverse_diffusion(
     check_choice("method", method, ("ancestral", "ode"))
     check_count("batch_size", 1 if batch_size is None else batch_size)
     levels = noise_schedule(steps, sigma_0, sigma_end).tolist()
+    check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
     home = device_of(f, otherwise=start.device)
     walk = _ancestral if method == "ancestral" else _heun
 
@@ -108,10 +110,11 @@ def reverse_diffusion(
         x = x + sigma_0 * noise.draw(list(numbers)).to(x)
         for s, t in pairwise(levels):
             x = walk(f, x, s, t, noise)
+            bar.update(len(x))
         return at(f, levels[-1])(x).cpu()
 
     some = start[:1].to(home)
-    with evaluation(f):
+    with evaluation(f), progress(len(start) * (steps - 1), "sampling", "step") as bar:
         size = batch_size or images_at_a_time(at(f, sigma_0), some)
         return torch.cat(in_batches(run, len(start), size))
 

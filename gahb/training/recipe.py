@@ -22,16 +22,17 @@ from gahb.settings import EDITIONS
 __all__ = ["NOISE_LAWS", "OPTIMIZERS", "WEIGHTS", "Recipe"]
 
 NETWORKS: dict[str, Callable[[Recipe], nn.Module]] = {
-    "unet": lambda recipe: UNet(recipe.depth, recipe.width),
-    "bfcnn": lambda recipe: BFCNN(recipe.depth, recipe.width),
+    "unet": lambda recipe: UNet(recipe.depth, recipe.width, recipe.channels),
+    "bfcnn": lambda recipe: BFCNN(recipe.depth, recipe.width, recipe.channels),
     # The same with one ingredient changed.
-    "linear": lambda recipe: UNet(recipe.depth, recipe.width, rectified=False),
-    "biased": lambda recipe: UNet(recipe.depth, recipe.width, biased=True),
-    "placed": lambda recipe: UNet(recipe.depth, recipe.width, placed=True),
-    "shallow": lambda recipe: BFCNN(recipe.depth, recipe.width),
+    "linear": lambda recipe: UNet(recipe.depth, recipe.width, recipe.channels, rectified=False),
+    "biased": lambda recipe: UNet(recipe.depth, recipe.width, recipe.channels, biased=True),
+    "placed": lambda recipe: UNet(recipe.depth, recipe.width, recipe.channels, placed=True),
+    "shallow": lambda recipe: BFCNN(recipe.depth, recipe.width, recipe.channels),
     "dense": lambda recipe: Dense(recipe.depth, recipe.width, recipe.size),
     "transformer": lambda recipe: Transformer(recipe.depth, recipe.width, recipe.size),
 }
+GRAY = ("dense", "transformer")  # networks of one channel
 NOISE_LAWS = ("u^2", "u")
 WEIGHTS = ("none", "1/(sigma + 0.01)")
 OPTIMIZERS = ("muon", "adam", "muon-1")
@@ -80,6 +81,8 @@ class Recipe:
         Of the initial weights, the order of the images and the noise.
     path : str, optional
         Folder or .zip file of the user's own images, for the classes that read them.
+    channels : int
+        1 for gray images; 3 for color, of the class ``folder``.
 
     Examples
     --------
@@ -110,6 +113,7 @@ class Recipe:
     weight: str = "none"
     seed: int = 0
     path: str | Path | None = None
+    channels: int = 1
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
@@ -135,6 +139,10 @@ class Recipe:
         for count in ("size", "n", "depth", "width", "updates", "batch"):
             check_count(count, getattr(self, count))
         check_count("seed", self.seed, minimum=0)
+        colored = self.network not in GRAY and 3 in images.CLASSES[self.images].channels
+        if self.channels not in ((1, 3) if colored else (1,)):
+            accepted = "1, or 3 for the class 'folder' and networks of convolutions"
+            raise ValueError(f"channels: {shown(self.channels)}; accepted: {accepted}")
         check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
         check_number("step", self.step, low=1e-12, high=1.0)
 
@@ -158,17 +166,17 @@ class Recipe:
         return replace(self, **changes)
 
     def train_images(self, most: int | None = None) -> Tensor:
-        """The training images, or at most that many of them, (n, 1, size, size) uint8."""
-        n = self.n if most is None else min(self.n, most)
-        return images.load(
-            self.images, n, self.size, self.subset, dtype=torch.uint8, path=self.path
-        )
+        """The training images, or at most that many of them, (n, channels, size, size) uint8."""
+        return self._images(self.n if most is None else min(self.n, most), self.subset)
 
     def test_images(self, most: int) -> Tensor:
         """Images of the same class that are in no training set, at most that many."""
         n = None if images.CLASSES[self.images].takes_path else most
-        loaded = images.load(self.images, n, self.size, "test", dtype=torch.uint8, path=self.path)
-        return loaded[:most]
+        return self._images(n, "test")[:most]
+
+    def _images(self, n: int | None, subset: str) -> Tensor:
+        source: dict[str, Any] = {"path": self.path, "channels": self.channels}
+        return images.load(self.images, n, self.size, subset, dtype=torch.uint8, **source)
 
     def build(self) -> nn.Module:
         """Return the untrained network, which the seed alone fixes, and leave torch as it was."""

@@ -31,7 +31,7 @@ from gahb.book.figures.images import (
     similarity_histograms,
 )
 from gahb.book.figures.look import colors, count_label, panels, style
-from gahb.book.figures.report import report_curves, report_images, report_similarities
+from gahb.book.figures.report import report_curves, report_images, report_page, report_similarities
 
 __all__ = [
     "as_gray",
@@ -52,6 +52,7 @@ __all__ = [
     "rank_against_residual",
     "report_curves",
     "report_images",
+    "report_page",
     "report_similarities",
     "shrinkage_and_coefficients",
     "shrinkage_factors",

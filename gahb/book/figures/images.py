@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,7 +16,9 @@ from gahb.book.figures import look
 from gahb.book.figures.look import Label, label_text
 from gahb.checks import check_count, check_images, check_type
 
+LOOK: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": "gray", "interpolation": "nearest"}
 LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
+DRAWN = (1, 3)  # channels: gray, or color
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
 BINS = np.linspace(-0.5, 1, 61)
 COLUMNS, TITLE_INCHES = 7, 0.24
@@ -23,7 +26,7 @@ BASIS = "a basis, as adaptive_basis returns it"
 
 
 def as_gray(v: Tensor) -> Tensor:
-    """Return signed images (n, C, H, W) as gray levels: 0 is gray, the largest magnitude 0 or 1.
+    """Return signed images (n, C, H, W) as levels: 0 is gray, the largest magnitude 0 or 1.
 
     Examples
     --------
@@ -36,6 +39,11 @@ def as_gray(v: Tensor) -> Tensor:
     return 0.5 + v / (2 * largest)
 
 
+def as_drawn(images: Tensor) -> Tensor:
+    """Return images (n, C, H, W) of gray or color as they are; of other channels the mean."""
+    return images if images.shape[1] in DRAWN else images.mean(1, keepdim=True)
+
+
 def image_grid(
     rows: Mapping[Label, Tensor],
     columns: Sequence[str] | None = None,
@@ -43,7 +51,7 @@ def image_grid(
     *,
     signed: bool = False,
 ) -> Axes:
-    """Draw gray images in labeled rows and columns, black at 0 and white at 1.
+    """Draw images in labeled rows and columns, gray or in color, black at 0 and white at 1.
 
     Values beyond [0, 1], such as those of noisy images, are drawn black or white. A row with fewer
     images than the others stays empty at its end.
@@ -51,7 +59,7 @@ def image_grid(
     Parameters
     ----------
     rows : mapping of int or str to Tensor
-        Images of each row, (n, 1, H, W), all of one size.
+        Images of each row, (n, C, H, W), all of one size, where C is 1 or 3.
     columns : sequence of str, optional
         Labels above the columns, one for each image of the longest row.
     signed : bool
@@ -73,8 +81,14 @@ def image_grid(
         raise ValueError(f"columns: {len(columns)} labels where {longest} are accepted")
     labels = [label_text(label) for label in rows]
     margin = max(1, round(width / 16))
-    shown = [as_gray(images) if signed else images for images in rows.values()]
-    mosaic = torch.cat([_strip(images, longest, margin) for images in shown])[:-margin]
+    channels = max(images.shape[1] for images in rows.values())
+    mosaic = torch.cat(
+        [
+            _strip(as_gray(images) if signed else images, channels, longest, margin)
+            for images in rows.values()
+        ],
+        dim=1,
+    )[:, :-margin]
     with look.on_axes(ax, _figure_height(mosaic, labels, longest)) as ax:
         _show(ax, mosaic)
         ax.set_anchor("NW")
@@ -85,8 +99,12 @@ def image_grid(
 
 
 def _show(ax: Axes, image: Tensor) -> None:
-    """Draw an image (H, W) alone on its axes, without a frame."""
-    ax.imshow(image.numpy(), vmin=0, vmax=1, cmap="gray", interpolation="nearest")
+    """Draw an image (1, H, W) or (3, H, W), NaN where there is none, on its axes, unframed."""
+    drawn = image.movedim(0, 2).numpy()
+    if drawn.shape[2] == 3:
+        there = ~np.isnan(drawn[:, :, :1])
+        drawn = np.concatenate([np.nan_to_num(drawn).clip(0, 1), there], axis=2)
+    ax.imshow(drawn.squeeze(2) if drawn.shape[2] == 1 else drawn, **LOOK)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -96,7 +114,7 @@ def _figure_height(mosaic: Tensor, labels: Sequence[str], longest: int) -> float
     """Return the height in inches at which the grid fills the page, no image being too coarse."""
     widest_label = max(len(label) for label in labels)
     width = min(look.WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
-    return min(TALLEST, HEADER + width * len(mosaic) / mosaic.shape[1])
+    return min(TALLEST, HEADER + width * mosaic.shape[1] / mosaic.shape[2])
 
 
 def _centers(count: int, side: int, margin: int) -> list[float]:
@@ -107,19 +125,22 @@ def _centers(count: int, side: int, margin: int) -> list[float]:
 def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, ...]:
     look.check_some("rows", rows)
     for label, images in rows.items():
-        check_images(f"rows[{label!r}]", images, channels=1)
+        check_images(f"rows[{label!r}]", images)
+        if images.shape[1] not in DRAWN:
+            given = f"{images.shape[1]} channels where 1 or 3 are accepted"
+            raise ValueError(f"rows[{label!r}]: {given}")
     sizes = {tuple(images.shape[2:]) for images in rows.values()}
     if len(sizes) > 1:
         raise ValueError(f"rows: image sizes {sorted(sizes)} differ; accepted: one size for all")
     return sizes.pop()
 
 
-def _strip(images: Tensor, longest: int, margin: int) -> Tensor:
-    """Put images side by side, with an empty (NaN) margin between and below."""
+def _strip(images: Tensor, channels: int, longest: int, margin: int) -> Tensor:
+    """Put images side by side, with an empty (NaN) margin between and below, (channels, ., .)."""
     n, _, height, width = images.shape
-    strip = torch.full((height + margin, longest, width + margin), torch.nan)
-    strip[:height, :n, :width] = images.detach().cpu()[:, 0].transpose(0, 1)
-    return strip.flatten(1)[:, :-margin]
+    strip = torch.full((channels, height + margin, longest, width + margin), torch.nan)
+    strip[:, :height, :n, :width] = images.detach().cpu().permute(1, 2, 0, 3)
+    return strip.flatten(2)[:, :, :-margin]
 
 
 def drawn_from_one_noise(
@@ -204,7 +225,8 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
 def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
     """Draw basis vectors as images, each with its shrinkage factor above (Figure 3, right).
 
-    Vectors are numbered from 1, and drawn as by :func:`as_gray`; of several channels the mean.
+    Vectors are numbered from 1, and drawn as by :func:`as_gray`: those of color in color, of any
+    other number of channels, such as codes have, the mean.
 
     Examples
     --------
@@ -227,8 +249,8 @@ def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
     for ax in axes[len(numbers) :]:
         ax.remove()
     for ax, k in zip(axes, numbers, strict=False):
-        vector = basis.eigenvectors[k - 1].detach().cpu().mean(0)
-        _show(ax, as_gray(vector[None, None])[0, 0])
+        vector = basis.eigenvectors[k - 1 : k].detach().cpu()
+        _show(ax, as_gray(as_drawn(vector))[0])
         factor = f"{float(basis.eigenvalues[k - 1]):.2f}"
         ax.set_title(rf"$\lambda_{{{k}}} = {factor}$", fontsize=9, loc="center")
     return figure
