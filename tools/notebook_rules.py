@@ -13,7 +13,7 @@ MAGIC_CALLS = frozenset({"run_line_magic", "run_cell_magic", "magic"})
 SHELL_CALLS = frozenset({"system", "getoutput"})
 PICTURES = frozenset({"image/png", "image/jpeg", "image/svg+xml"})
 # Of gahb.book.figures, whose other functions draw; a stepper draws one picture for each label.
-NOT_DRAWN = frozenset({"as_gray", "colors", "count_label", "style"})
+NOT_DRAWN = frozenset({"as_gray", "colors", "count_label", "report_page", "style"})
 STEPPER = "widgets.stepper"
 FIGURE_NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 FILE_NAME = re.compile(r"\S+\.\w+|[0-9a-f]{16,}")
