@@ -537,7 +537,7 @@ def _within_reach(
             sampling = {**sampling, name: taken}
             cut.append(f"{name} is {taken:.3g}, not {given:g}")
     takes = f"the models take sigma from {low:.3g} to {high:.3g}"
-    if input_psnr is not None and not len(input_psnr):
+    if beyond and not input_psnr:
         raise ValueError(f"input_psnr: {_listed(beyond)}; accepted: some; {takes}")
     if cut:
         warnings.warn(f"noise levels: {takes}; {'; '.join(cut)}", stacklevel=3)
