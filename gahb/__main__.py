@@ -270,6 +270,10 @@ def run_report(options: Options) -> None:
 
 def compared(options: Options) -> dict[str, Any]:
     """Return the models of recipes, or the samples in folders, and images, for the report."""
+    count, sets_given = len(options.models), len(options.train or options.models)
+    if not count == sets_given <= 2:  # before anything is read or trained
+        given = f"{count} models, {sets_given} sets"
+        raise ValueError(f"--train: {given}; accepted: one or two models, and a set of each")
     folders = [Path(name) for name in options.models if Path(name).exists()]
     read = partial(read_pictures, channels=3 if options.color else 1)
     found: dict[str, Any] = {}
@@ -290,9 +294,6 @@ def compared(options: Options) -> dict[str, Any]:
         sets = [read(folder, size) for folder in options.train]
     if options.test:
         test = torch.cat([read(folder, size) for folder in options.test])
-    if not len(options.models) == len(sets) <= 2:
-        given = f"{len(options.models)} models, {len(sets)} sets"
-        raise ValueError(f"--train: {given}; accepted: one or two models, and a set of each")
     return {**found, **dict(zip(("train_a", "train_b"), sets, strict=False)), "test": test}
 
 
