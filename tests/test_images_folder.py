@@ -207,7 +207,7 @@ def test_a_whole_folder_is_read_as_it_is(pictures):
     assert read.shape == (20, 1, 24, 24) and read.dtype == torch.uint8
     for i in (0, 19):
         file = sorted(pictures.rglob("*.png"))[i]
-        expected = torch.from_numpy(read_picture(file.name, file.read_bytes(), 24))
+        expected = torch.tensor(read_picture(file.name, file.read_bytes(), 24))
         assert torch.equal(read[i, 0], expected)
     shutil.copy(pictures / "00.png", pictures / "zz.png")
     assert len(read_pictures(pictures, 8, channels=3)) == 21  # near-duplicates stay
