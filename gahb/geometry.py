@@ -371,7 +371,7 @@ def harmonic_overlaps(
     for name in laplacians:
         own = harmonics[f"own {name}"]
         harmonics[f"other {name}"] = own[1:] + own[:1]
-    fixed = {"cosines": cosines(*size)[:k]}
+    fixed = {"cosines": cosines(*size, k)}
     if components is not None:
         fixed["components"] = components
     found: dict[str, list[Tensor]] = {}
@@ -446,8 +446,8 @@ class GraphHarmonics(BaseDenoiser):
         return estimate
 
 
-def cosines(height: int, width: int) -> Tensor:
-    """Return the harmonics of the plain grid, smoothest first, (H W, 1, H, W).
+def cosines(height: int, width: int, k: int | None = None) -> Tensor:
+    """Return the k smoothest harmonics of the plain grid, by default all, (k, 1, H, W).
 
     Many have the same eigenvalue: a solver would mix them as its rounding wants.
 
@@ -458,8 +458,8 @@ def cosines(height: int, width: int) -> Tensor:
     """
     down, right = (torch.from_numpy(dct(np.eye(n), norm="ortho", axis=0)) for n in (height, width))
     squares = [2 - 2 * (torch.pi * torch.arange(n) / n).cos() for n in (height, width)]
-    order = (squares[0][:, None] + squares[1]).flatten().argsort(stable=True)
-    return torch.kron(down, right)[order].view(-1, 1, height, width)
+    order = (squares[0][:, None] + squares[1]).flatten().argsort(stable=True)[:k]
+    return torch.einsum("kh,kw->khw", down[order // width], right[order % width])[:, None]
 
 
 def _harmonics(laplacian: csr_array, k: int) -> Tensor:

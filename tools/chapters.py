@@ -3,12 +3,19 @@
 import hashlib
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import jupytext
 import yaml
 from nbformat import NotebookNode
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def execution() -> dict[str, Any]:
+    """Return how _config.yml says that chapters are executed."""
+    settings: dict[str, Any] = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))
+    return settings["execute"]
 
 
 def listed_pages() -> list[Path]:

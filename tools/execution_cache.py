@@ -12,8 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import yaml
-from chapters import ROOT, chapters
+from chapters import ROOT, chapters, execution
 from jupyter_cache import get_cache
 from jupyter_cache.executors import load_executor
 
@@ -59,7 +58,7 @@ def forget_what_changed() -> None:
 
 def execute() -> None:
     """Execute the chapters that the cache does not hold, as many at a time as there are CPUs."""
-    settings = yaml.safe_load((ROOT / "_config.yml").read_text(encoding="utf-8"))["execute"]
+    settings = execution()
     cache = get_cache(ROOT / settings["cache"])
     for chapter in chapters():
         cache.add_nb_to_project(str(chapter), read_data={"name": "myst_nb_md", "type": "plugin"})

@@ -11,20 +11,18 @@ from pathlib import Path
 
 import jupytext
 import nbformat
-from chapters import ROOT, chapters, read_source
+from chapters import ROOT, chapters, execution, read_source
 from nbclient import NotebookClient
 from nbformat import NotebookNode
 from notebook_rules import is_checked, problems
 from opening import put_first, repository
-
-SECONDS_PER_CELL = 900
 
 
 def execute(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells in place, in ``folder``, with the Python that runs this."""
     NotebookClient(
         notebook,
-        timeout=SECONDS_PER_CELL,
+        timeout=execution()["timeout"],
         resources={"metadata": {"path": str(folder)}},
         record_timing=False,
         coalesce_streams=True,

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 from torch import Tensor
@@ -27,6 +27,17 @@ __all__ = ["CLASSES", "load", "pick"]
 SMALLEST, LARGEST = 8, 1024
 
 
+class Wanted(NamedTuple):
+    """Which images of a class are asked for, their number aside."""
+
+    name: str
+    size: int
+    subset: str
+    seed: int
+    path: Path | None
+    channels: int
+
+
 @dataclass(frozen=True)
 class Drawn:
     """A class without end: image i of a subset is drawn from random numbers of its own.
@@ -40,21 +51,14 @@ class Drawn:
     takes_path: ClassVar[bool] = False
     channels: ClassVar[tuple[int, ...]] = (1,)
 
-    def images(
-        self,
-        name: str,
-        n: int | None,
-        size: int,
-        subset: str,
-        seed: int,
-        path: Path | None,
-        channels: int,
-    ) -> Tensor:
+    def images(self, of: Wanted, n: int | None) -> Tensor:
         """Return the first ``n`` images of a subset, uint8 (n, 1, size, size)."""
         check_count("n", n)
         assert n is not None
-        key = f"{name}-v{self.version}-{size}-{subset}-seed{seed}"
-        return cached_images(key, n, lambda indices: self.draw(indices, size, subset, seed))
+        key = f"{of.name}-v{self.version}-{of.size}-{of.subset}-seed{of.seed}"
+        return cached_images(
+            key, n, lambda indices: self.draw(indices, of.size, of.subset, of.seed)
+        )
 
 
 @dataclass(frozen=True)
@@ -70,21 +74,12 @@ class Stored:
     channels: tuple[int, ...] = (1,)  # that it can be read in
     takes_path: ClassVar[bool] = True
 
-    def images(
-        self,
-        name: str,
-        n: int | None,
-        size: int,
-        subset: str,
-        seed: int,
-        path: Path | None,
-        channels: int,
-    ) -> Tensor:
+    def images(self, of: Wanted, n: int | None) -> Tensor:
         """Return the first ``n`` images, or all, of a subset, uint8 (n, channels, size, size)."""
         if n is not None:
             check_count("n", n)
-        read = partial(self.read, channels=channels) if len(self.channels) > 1 else self.read
-        return read(path or self._found(name), n, size, subset, seed)
+        read = partial(self.read, channels=of.channels) if len(self.channels) > 1 else self.read
+        return read(of.path or self._found(of.name), n, of.size, of.subset, of.seed)
 
     def _found(self, name: str) -> Path:
         if not self.places:
@@ -166,12 +161,12 @@ def load(
     >>> load("leaves", n=2, size=16, subset="test").shape
     torch.Size([2, 1, 16, 16])
     """
-    image_class, folder = _checked(name, size, subset, seed, path, channels)
+    image_class, wanted = _checked(name, size, subset, seed, path, channels)
     if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
         raise TypeError(
             f"dtype: {shown(dtype)} is not a floating-point type of torch or torch.uint8"
         )
-    images = image_class.images(name, n, size, subset, seed, folder, channels)
+    images = image_class.images(wanted, n)
     return images if dtype == torch.uint8 else images.to(dtype) / 255
 
 
@@ -194,21 +189,19 @@ def pick(
     >>> torch.equal(picked[1], load("leaves", n=3, size=16)[2])
     True
     """
-    image_class, folder = _checked(name, size, subset, seed, path, channels)
+    image_class, wanted = _checked(name, size, subset, seed, path, channels)
     check_indices(indices)
     if isinstance(image_class, Drawn):
         images = image_class.draw(indices, size, subset, seed)
     else:
-        images = image_class.images(name, max(indices) + 1, size, subset, seed, folder, channels)[
-            list(indices)
-        ]
+        images = image_class.images(wanted, max(indices) + 1)[list(indices)]
     return images.float() / 255
 
 
 def _checked(
     name: str, size: int, subset: str, seed: int, path: Any, channels: int
-) -> tuple[Drawn | Stored, Path | None]:
-    """Return the class of that name, and the path as a ``Path``, if all arguments fit it."""
+) -> tuple[Drawn | Stored, Wanted]:
+    """Return the class of that name, and what is asked of it, if all arguments fit it."""
     check_choice("name", name, list(CLASSES))
     image_class = CLASSES[name]
     check_count("size", size, SMALLEST, image_class.largest)
@@ -217,10 +210,10 @@ def _checked(
     if channels not in image_class.channels:
         accepted = " or ".join(map(str, image_class.channels))
         raise ValueError(f"channels: {channels}; accepted: {accepted} for the class {name!r}")
-    if path is None:
-        return image_class, None
-    if not image_class.takes_path:
-        raise ValueError(f"path: the class {name!r} takes none")
-    if not isinstance(path, str | Path) or not str(path):
-        raise TypeError(f"path: {shown(path)} is not the name of a folder or a .zip file")
-    return image_class, Path(path)
+    if path is not None:
+        if not image_class.takes_path:
+            raise ValueError(f"path: the class {name!r} takes none")
+        if not isinstance(path, str | Path) or not str(path):
+            raise TypeError(f"path: {shown(path)} is not the name of a folder or a .zip file")
+        path = Path(path)
+    return image_class, Wanted(name, size, subset, seed, path, channels)

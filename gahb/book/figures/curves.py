@@ -96,6 +96,7 @@ def curves_against(
     _check_expected(curves, expected)
     check_type("level", level, tuple | None, "a tuple of a name and a number")
     check_type("legend", legend, bool | str, "True, False or 'beside'")
+    shade = None if shade is None else look.check_range("shade", shade)
     check_type("mark", mark, Estimate | None, "an estimate, with its interval")
     line_styles = {}
     palette = look.colors(curves)
@@ -121,9 +122,7 @@ def curves_against(
             line_styles[level[0]] = look.LEVEL
             look.level_line(ax, level[1])
         if shade is not None:
-            ax.axvspan(
-                *look.check_range("shade", shade), color=look.GRAY, alpha=0.1, linewidth=0, zorder=0
-            )
+            ax.axvspan(*shade, color=look.GRAY, alpha=0.1, linewidth=0, zorder=0)
         if mark is not None:
             ax.axvline(mark.value, color=look.GRAY, linestyle=look.REFERENCE, zorder=1)
             ax.axvspan(mark.low, mark.high, color=look.GRAY, alpha=0.25, linewidth=0, zorder=1)
