@@ -10,7 +10,7 @@ from gahb.networks import Dense, Transformer, UNet, receptive_field
 from gahb.training import Recipe
 from gahb.training.optimizer import Muon, Optimizer
 
-KINDS = ("linear", "biased", "placed", "shallow", "dense", "transformer")
+KINDS = ("unet", "linear", "biased", "placed", "shallow", "dense", "transformer")
 
 
 @pytest.fixture
@@ -30,11 +30,11 @@ def lively(network):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_recipes_differ_in_the_network_alone(kind):
-    found = recipes.find(f"faces-{kind}-n10000-s?", "laptop")
+    found = recipes.find(f"faces-{kind}-n10000-s?-small", "laptop")
     assert [recipe.subset for recipe in found] == ["S1", "S2"]
     for recipe in found:
         assert (recipe.size, recipe.n, recipe.updates, recipe.batch) == (16, 10_000, 6_000, 32)
-        assert (recipe.optimizer, recipe.schedule, recipe.step) == ("muon", "constant", 0.005)
+        assert (recipe.optimizer, recipe.schedule, recipe.step) == ("muon", "cosine", 0.02)
     weights = sum(p.numel() for p in found[0].build().parameters())
     unet = sum(p.numel() for p in UNet(2, 32).parameters())
     assert weights == pytest.approx(unet, rel=0.05)
@@ -42,7 +42,7 @@ def test_recipes_differ_in_the_network_alone(kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_each_is_a_denoiser_that_can_be_analyzed(kind, y):
-    recipe = recipes.find(f"faces-{kind}-n10000-s1", "laptop")[0].but(depth=2, width=8)
+    recipe = recipes.find(f"faces-{kind}-n10000-s1-small", "laptop")[0].but(depth=2, width=8)
     f = Denoiser(lively(recipe.build()))
     assert f(y).shape == y.shape
     small = adaptive_basis(f, y[:1, :, :16, :16])
@@ -88,7 +88,7 @@ def test_dense_layers_join_all_pixels(y):
 
 
 def test_the_shallow_network_sees_eleven_pixels():
-    network = recipes.get("faces-shallow-n10000-s1", "laptop").build()
+    network = recipes.get("faces-shallow-n10000-s1-small", "laptop").build()
     assert receptive_field(network, side=32, positions=2) == (11, 11)
 
 
@@ -106,7 +106,7 @@ def test_norms_are_kept_only_where_nothing_depends_on_them():
 
 def test_muon_takes_the_matrices_of_a_transformer_and_adam_the_rest():
     network = Transformer(2, 8, 16)
-    recipe = recipes.get("faces-transformer-n10000-s1", "laptop")
+    recipe = recipes.get("faces-transformer-n10000-s1-small", "laptop")
     (_, _), (muon, rate) = Optimizer(recipe, network).parts
     taken = {id(p) for group in muon.param_groups for p in group["params"]}
     assert rate == recipe.step
