@@ -77,9 +77,9 @@ def words(known: dict[str, Any]) -> re.Pattern[str]:
     return re.compile(rf"(?<![\w-])({'|'.join(longest_first)})(?:e?s)?(?![\w-])", re.IGNORECASE)
 
 
-def within(node: nodes.Node, kind: type[nodes.Node]) -> bool:
-    """Whether a node stands in another of this kind."""
+def within(node: nodes.Node, kinds: type[nodes.Node] | tuple[type[nodes.Node], ...]) -> bool:
+    """Whether a node stands in another of such a kind."""
     while (node := node.parent) is not None:
-        if isinstance(node, kind):
+        if isinstance(node, kinds):
             return True
     return False

@@ -1,17 +1,23 @@
 """A Sphinx extension: what the theme and the widgets leave to be mended on every page."""
 
 import json
+import math
 import re
 from html import escape
 from importlib.metadata import version
 from typing import Any
 
+from docutils import nodes
+from links import LISTS, within
 from sphinx.application import Sphinx
 
 DESCRIPTION = (
     "An executable book: why diffusion models generalize instead of memorizing, from denoisers "
     "that shrink images in geometry-adaptive harmonic bases."
 )
+WORDS_A_MINUTE = 200
+UNREAD = (nodes.FixedTextElement, nodes.math, nodes.Invisible)  # code, its output, formulas
+KEPT = '<p>Three things to keep:</p>\n<ul class="simple">'  # with which chapters end
 STATE = "application/vnd.jupyter.widget-state+json"
 VIEW = re.compile(r'<script type="application/vnd.jupyter.widget-view\+json">(.*?)</script>', re.S)
 
@@ -34,6 +40,8 @@ def sign(app: Sphinx, config: Any) -> None:
 
 def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Take the scripts of Thebe off, which has no button, and add what is missing."""
+    if 'class="scorecard"' in context.get("body", ""):
+        app.add_js_file("scorecard.js", loading_method="defer")
     scripts = context.get("script_files", [])
     context["script_files"] = [script for script in scripts if not of_thebe(script)]
     picture = (
@@ -46,7 +54,18 @@ def mend(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree
     if "body" in context:
         # What docutils calls a list of references has no items that readers of screens know.
         body = context["body"].replace('role="list" class="citation-list"', 'class="citation-list"')
+        body = body.replace(KEPT, KEPT.replace("<p>", '<p class="key-points">'))
+        if doctree is not None and page != app.config.root_doc and not page.startswith(LISTS):
+            body = body.replace("</h1>", f"</h1>\n{reading_time(doctree)}", 1)
         context["body"] = with_still_pictures(body, widget_models(scripts))
+
+
+def reading_time(doctree: nodes.document) -> str:
+    """Return how long the words of a page take; code, output and formulas are not counted."""
+    texts = (text for text in doctree.findall(nodes.Text) if not within(text, UNREAD))
+    minutes = math.ceil(sum(len(text.split()) for text in texts) / WORDS_A_MINUTE)
+    unit = "minute" if minutes == 1 else "minutes"
+    return f'<p class="reading-time">{minutes} {unit} to read</p>'
 
 
 def of_thebe(script: Any) -> bool:

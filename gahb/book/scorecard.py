@@ -11,9 +11,10 @@ Beside its own numbers it writes those that trivial denoisers give in their plac
 from __future__ import annotations
 
 import math
+import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from functools import cache
 from html import escape
 from importlib.resources import files
@@ -171,13 +172,24 @@ class Condition:
         return VERDICTS[1] if low <= self.holds[1] and self.holds[0] <= high else VERDICTS[2]
 
     def shown(self, found: Estimate | None) -> str:
-        """Return what was measured, with its interval if it has one, and the unit."""
+        """Return what was measured, with its interval if it has one, and the unit.
+
+        Numbers are rounded as the interval allows; further digits follow where the verdict hangs
+        on them.
+        """
         if found is None:
             return "–"
-        text = _shown(found.value)
-        if not math.isnan(found.low):
-            text += f" [{_shown(found.low)}, {_shown(found.high)}]"
-        return f"{text} {self.unit}".rstrip()
+        decimals = _decimals(found)
+        while self.verdict(_rounded(found, decimals)) != self.verdict(found):
+            decimals += 1
+        value, low, high = (_shown(end, decimals) for end in astuple(_rounded(found, decimals)))
+        interval = "" if math.isnan(found.low) else f" [{low}, {high}]"
+        return f"{value}{interval} {self.unit}".rstrip()
+
+    @property
+    def range(self) -> str:
+        """Where the claim holds, as it is shown."""
+        return "[{:,.8g}, {:,.8g}]".format(*self.holds)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,6 +241,16 @@ class Claim:
         first = Condition(number=self.number, unit=self.unit, holds=self.holds)
         return (first, *self.requires)
 
+    @property
+    def places(self) -> tuple[str, ...]:
+        """Each figure, table, equation or section by itself: "Figures 9 and 10" are two."""
+        found, kind = [], ""
+        for word, first, last in re.findall(r"([A-Z][a-z]+)|(\d[\d.]*)(?: to (\d+))?", self.where):
+            kind = word.removesuffix("s") or kind
+            numbers = range(int(first), int(last) + 1) if last else [first] * bool(first)
+            found += [f"{kind} {number}" for number in numbers]
+        return tuple(found) or (self.where,)
+
     def verdict(self, found: Mapping[str, Estimate]) -> str:
         """Return the worst verdict on its conditions, for numbers by name."""
         verdicts = [part.verdict(found.get(part.number)) for part in self.conditions]
@@ -266,10 +288,10 @@ class Row:
     controls: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def ours(self) -> str:
-        """What was measured of each condition, with its interval if it has one, and its unit."""
-        parts = [part.shown(self.found.get(part.number)) for part in self.claim.conditions]
-        return "; ".join(parts) or "–"
+    def ours(self) -> list[tuple[str, str]]:
+        """What was measured of each condition, and the range in which the claim holds."""
+        conditions = self.claim.conditions
+        return [(part.shown(self.found.get(part.number)), part.range) for part in conditions]
 
     @property
     def passing(self) -> tuple[str, ...]:
@@ -284,9 +306,26 @@ class Row:
         return f"none of {len(self.controls)}" if self.controls else "–"
 
 
-def _shown(number: float) -> str:
-    """Return three significant digits, or all before the point if there are more."""
-    return f"{number:,.0f}" if abs(number) >= 100 else f"{number:.3g}"
+def _decimals(found: Estimate) -> int:
+    """Return how many decimals to show: one digit of the half width that is uncertain.
+
+    Two where that digit is a one, and four digits of the number at most; three where it has no
+    interval, or all before the point if there are more.
+    """
+    first = math.floor(math.log10(abs(found.value))) if found.value else 0
+    half = (found.high - found.low) / 2
+    if math.isnan(half):
+        return max(2 - first, 0)
+    digit, exponent = f"{half:.1e}".split("e")
+    return min((digit[0] == "1") - int(exponent), 3 - first) if half else 3 - first
+
+
+def _rounded(found: Estimate, decimals: int) -> Estimate:
+    return Estimate(*(round(number, decimals) for number in astuple(found)))
+
+
+def _shown(number: float, decimals: int) -> str:
+    return f"{number:.3g}" if decimals > 6 else f"{number:z,.{max(decimals, 0)}f}"
 
 
 def rows() -> list[Row]:
@@ -314,7 +353,8 @@ def as_text(table: Sequence[Row]) -> str:
     lines = []
     for row in table:
         lines.append(f"{row.verdict.upper()}: {row.claim.says}")
-        lines.append(f"    {row.claim.where}; paper: {row.claim.paper}; ours: {row.ours}")
+        ours = "; ".join(f"{found}, holds in {holds}" for found, holds in row.ours) or "–"
+        lines.append(f"    {row.claim.where}; paper: {row.claim.paper}; ours: {ours}")
         lines.append(f"    book/{row.claim.page}.md, {row.claim.heading!r} ({row.claim.name})")
         lines.append(f"    controls that pass: {row.trivial}")
     counts = ", ".join(f"{count(table, verdict)} {verdict}" for verdict in VERDICTS)
@@ -327,21 +367,48 @@ def count(table: Iterable[Row], verdict: str) -> int:
 
 
 def as_html(table: Sequence[Row]) -> str:
-    """Return the scorecard as a table for a page, with links to the sections that measure."""
-    head = ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict", "Controls")
-    cells = "".join(f"<th>{title}</th>" for title in head)
+    """Return the scorecard for a page: how many claims have which verdict, then all of them.
+
+    Links lead to the sections that measure. Where scripts run, ``scorecard.js`` of the book makes
+    buttons of the counts, which choose the rows to show.
+    """
+    told = {verdict: f"{count(table, verdict)} {verdict}" for verdict in VERDICTS}
+    counts = "".join(
+        f'<li data-verdict="{verdict}">{_verdict(text, verdict)}</li>'
+        for verdict, text in told.items()
+    )
     body = "".join(_html_row(row) for row in table)
-    return f'<table class="scorecard"><thead><tr>{cells}</tr></thead><tbody>{body}</tbody></table>'
+    head = "".join(f'<th scope="col">{title}</th>' for title in _columns())
+    return (
+        f'<div class="scorecard"><ul class="tally">{counts}</ul>'
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
+    )
+
+
+def _columns() -> tuple[str, ...]:
+    return ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict", "Controls")
 
 
 def _html_row(row: Row) -> str:
     claim = row.claim
     where = f'<a href="{claim.page}.html#{anchor(claim.heading)}">{escape(claim.where)}</a>'
-    kind = row.verdict.split(" at ")[0].replace(" ", "-")
-    verdict = f'<span class="verdict {kind}">{row.verdict}</span>'
-    texts = (claim.says, claim.paper, row.ours)
-    cells = (where, *map(escape, texts), verdict, escape(row.trivial))
-    return f'<tr id="{claim.name}">' + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
+    ours = "".join(
+        f'<p>{escape(found)} <span class="range">holds in {holds}</span></p>'
+        for found, holds in row.ours
+    )
+    says, paper, trivial = map(escape, (claim.says, claim.paper, row.trivial))
+    cells = (where, says, paper, ours or "–", _verdict(row.verdict, row.verdict), trivial)
+    named = zip(_columns(), cells, strict=True)
+    filled = "".join(f'<td data-column="{name}">{cell}</td>' for name, cell in named)
+    places = "|".join(claim.places)
+    found_by = f'id="{claim.name}" data-verdict="{row.verdict}" data-places="{places}"'
+    return f"<tr {found_by}>{filled}</tr>"
+
+
+def _verdict(text: str, verdict: str) -> str:
+    """Return words on a verdict, marked with its color."""
+    kind = verdict.split(" at ")[0].replace(" ", "-")
+    return f'<span class="verdict {kind}">{text}</span>'
 
 
 def anchor(heading: str) -> str:
