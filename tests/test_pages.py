@@ -9,8 +9,9 @@ from types import SimpleNamespace
 from typing import NamedTuple
 
 import links
+import pages
 import pytest
-from chapters import ROOT, listed_pages
+from chapters import ROOT, chapters, listed_pages
 from docutils.core import publish_doctree
 from docutils.nodes import definition_list_item, reference
 from pybtex.database import Entry, parse_file
@@ -20,6 +21,12 @@ from gahb.similarity import VERDICTS
 BOOK = ROOT / "book"
 ENTRIES = dict(parse_file(str(BOOK / "references.bib")).entries)
 BIBLIOGRAPHY = (BOOK / "bibliography.md").read_text(encoding="utf-8")
+# Pages with code that report no findings on the paper.
+WITHOUT_FINDINGS = {"index", "paper_scale", "scorecard", "paper_and_code", "notation"}
+CLOSING = "What the paper says, and what we see"
+KEPT = re.compile(r"^Three things to keep:\n\n((?:- .+\n)+)", re.M)
+# Where the list has each equation of the paper: the main ones by themselves.
+EQUATION_AT = {n: f"p{n}" if n < 14 else "p14-to-p34" for n in range(1, 35)}
 GLOSSARY = (BOOK / "glossary.md").read_text(encoding="utf-8")
 # Each list of the bibliography is of the entries of one keyword.
 LISTS = re.findall(r'```\{bibliography\}\n.*\n:filter: .*"(\w+)"', BIBLIOGRAPHY)
@@ -148,3 +155,47 @@ def test_words_of_the_glossary_are_linked_where_a_page_first_uses_them() -> None
     assert (link.astext(), link["reftitle"]) == ("Scores", "A slope of log p_σ.")
     assert link["refuri"] == "book/glossary.html#term-0"
     assert page[1].astext() == "A score scored. New Scores, a score."
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in chapters() if page.stem not in WITHOUT_FINDINGS], ids=lambda p: p.stem
+)
+def test_chapter_ends_with_what_the_paper_says_and_three_things_to_keep(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    (closing,) = re.findall(rf"^## {CLOSING}\n(.*?)(?=^## |\Z)", text, re.M | re.S)
+    (kept,) = KEPT.findall(closing)
+    assert kept.count("\n") == 3
+    assert len(KEPT.findall(text)) == 1
+
+
+def test_reading_time_counts_prose_alone() -> None:
+    code = "::\n\n" + "    x = 1 + 1\n" * 1000
+    words = "word " * 399
+    page = publish_doctree(f"Title\n=====\n{words}\n\n{code}\n.. math:: a + b\n")
+    assert pages.reading_time(page) == '<p class="reading-time">2 minutes to read</p>'
+    page = publish_doctree(f"Title\n=====\n{words} word more\n")
+    assert ">3 minutes" in pages.reading_time(page)
+
+
+def test_the_list_of_equations_has_all_of_them() -> None:
+    headings = re.findall(r"^## (.+)$", (BOOK / "equations.md").read_text(encoding="utf-8"), re.M)
+    anchors = [heading.lower().replace(" ", "-") for heading in headings]
+    assert anchors == list(dict.fromkeys(EQUATION_AT.values()))
+
+
+def test_equations_are_numbered_once_through_the_book() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in listed_pages()]
+    numbers = [int(number) for text in texts for number in re.findall(r"\\tag\{(\d+)\}", text)]
+    assert numbers == list(range(1, len(numbers) + 1))
+    assert len(numbers) > 20
+
+
+@pytest.mark.parametrize("page", listed_pages(), ids=lambda page: page.stem)
+def test_equations_of_the_paper_are_cited_by_links_to_their_list(page: Path) -> None:
+    """Else nobody knows whether (3) is the paper's or ours."""
+    text = page.read_text(encoding="utf-8")
+    assert re.findall(r"equations? \d+", text, re.I) == []
+    assert re.findall(r"the paper's \d+\)|\(\d+(?:, \d+)* (?:and|to) \d+", text) == []
+    cited = re.findall(r"\[P(\d+)(?: to P\d+)?\]\(equations\.md#([\w-]+)\)", text)
+    assert len(cited) == text.count("](equations.md#")
+    assert [at for number, at in cited if at != EQUATION_AT[int(number)]] == []
