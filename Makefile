@@ -77,6 +77,10 @@ repository: $(READY) ## change the repository's address everywhere: make reposit
 serve: book ## render the book and show it at http://localhost:8000
 	$(BIN)/python -m http.server --bind localhost --directory _build/html $(PORT)
 
+.PHONY: pdf
+pdf: book ## print the whole book as one PDF into _build/gahb.pdf, with Chromium
+	$(BIN)/python tools/pdf.py
+
 .PHONY: picture
 picture: $(READY) ## draw the picture of README.md from the shipped trainings
 	$(BIN)/python tools/picture.py
