@@ -353,6 +353,7 @@ def test_without_webassembly_the_still_picture_stays(site: Path, tmp_path: Path)
         assert page.run("typeof WebAssembly") == "undefined"
         page.wait("[...document.querySelectorAll('img.gahb-still')].every((i) => i.naturalWidth)")
         assert page.run("document.querySelectorAll('img.gahb-still[alt]').length") == 3
+        assert page.run("document.querySelectorAll('figure .gahb-live ~ figcaption').length") == 3
         assert page.run("document.querySelectorAll('.gahb-figure').length") == 0
         assert page.errors() == []
 

@@ -33,7 +33,15 @@ MOST_IMAGES = 100  # of a training set: beyond that none are sent along
 FACES, PARTS = 8, 16  # pictures to start from; vectors of a basis
 SIGMAS = {"denoise": 0.3, "basis": 0.15}
 PACE = 20  # ms between steps of a sampling that is watched
-PLACE = re.compile(r'<div class="gahb-live" data-live="(\w+)"[^>]*>')
+PLACE = re.compile(r'(<div class="gahb-live" data-live="(\w+)"[^>]*>)(.*?</div>)', re.S)
+CAPTIONS = {
+    "sample": "Live: two networks that share no training image draw from the same noise. "
+    "Compare the paper’s Figure 2.",
+    "denoise": "Live: one noisy picture, and what networks of more and more training images make "
+    "of it. Compare the paper’s Figure 1.",
+    "basis": "Live: a picture with noise, and the leading vectors of the basis in which a network "
+    "denoises it. Compare the paper’s Figure 3.",
+}
 ALT = {
     "sample": "Faces that two networks without a common training image draw from the same noise, "
     "for each number of training images: different ones for few, nearly the same for many.",
@@ -165,7 +173,7 @@ def begin(app: Sphinx) -> None:
 
 
 def add_to_page(app: Sphinx, page: str, _: str, context: dict[str, Any], __: Any) -> None:
-    """Give a page that has figures their scripts and still pictures, and no other page anything."""
+    """Give a page that has figures their scripts, still pictures and captions; others nothing."""
     body = context.get("body", "")
     if not PLACE.search(body):
         return
@@ -176,8 +184,11 @@ def add_to_page(app: Sphinx, page: str, _: str, context: dict[str, Any], __: Any
     app.add_css_file("live/figures.css")
 
     def with_still(place: re.Match[str]) -> str:
-        source = context["pathto"](f"_static/live/{place[1]}.png", resource=True)
-        return f'{place[0]}<img class="gahb-still" src="{source}" alt={json.dumps(ALT[place[1]])}>'
+        opening, kind, rest = place.groups()
+        source = context["pathto"](f"_static/live/{kind}.png", resource=True)
+        still = f'<img class="gahb-still" src="{source}" alt={json.dumps(ALT[kind])}>'
+        caption = f"<figcaption>{CAPTIONS[kind]}</figcaption>"
+        return f"<figure>{opening}{still}{rest}{caption}</figure>"
 
     context["body"] = PLACE.sub(with_still, body)
 
