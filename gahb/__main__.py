@@ -16,6 +16,7 @@ from typing import Any
 
 import torch
 
+import gahb
 from gahb import settings
 from gahb.book import artifacts, controls, costs, harmonics, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
@@ -69,6 +70,7 @@ Add = Callable[[Callable[[Options], int | None], str], argparse.ArgumentParser]
 def parser() -> argparse.ArgumentParser:
     """Return the commands and their options."""
     top = argparse.ArgumentParser(prog="gahb", description="Train denoisers, and measure them.")
+    top.add_argument("--version", action="version", version=f"gahb {gahb.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Options], int | None], help: str) -> argparse.ArgumentParser:
