@@ -16,10 +16,10 @@ from typing import Any
 
 import torch
 
+import gahb
 from gahb import settings
-from gahb.book import artifacts, controls, costs, jobs, recipes, scorecard
+from gahb.book import artifacts, controls, costs, harmonics, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
-from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.images.folder import read_pictures
@@ -70,6 +70,7 @@ Add = Callable[[Callable[[Options], int | None], str], argparse.ArgumentParser]
 def parser() -> argparse.ArgumentParser:
     """Return the commands and their options."""
     top = argparse.ArgumentParser(prog="gahb", description="Train denoisers, and measure them.")
+    top.add_argument("--version", action="version", version=f"gahb {gahb.__version__}")
     commands = top.add_subparsers(required=True, metavar="COMMAND")
 
     def command(run: Callable[[Options], int | None], help: str) -> argparse.ArgumentParser:
@@ -135,6 +136,9 @@ def add_measurements(command: Add) -> None:
     overlapping = command(run_harmonics, "measure how harmonic and how adaptive bases are")
     overlapping.add_argument("names", nargs="+", metavar="NAME", help="such as 'calpha4-unet-...'")
     overlapping.add_argument("--control", choices=controls.NAMES, help="measure this in its place")
+    overlapping.add_argument("--sigma", type=float, default=harmonics.SIGMA, help="noise level")
+    share = "vectors, as a share of the pixels"
+    overlapping.add_argument("--features", type=float, default=harmonics.FEATURES, help=share)
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     reporting = command(run_report, "tell whether models memorize, by what they sample")
@@ -250,7 +254,7 @@ def run_dynamics(options: Options) -> None:
 def run_harmonics(options: Options) -> None:
     """Measure and store, and print one line for each network."""
     for name in options.names:
-        found = measure_overlaps(name, options.control)
+        found = harmonics.measure_overlaps(name, options.control, options.sigma, options.features)
         means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
         print(f"{name}: {means}", flush=True)
 

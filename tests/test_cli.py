@@ -8,6 +8,7 @@ import pytest
 import torch
 from PIL import Image
 
+import gahb
 from gahb.__main__ import main
 from gahb.book import jobs as sweeping
 from gahb.book import recipes
@@ -151,3 +152,9 @@ def test_a_sweep_runs_processes(artifacts):
     subprocess.run([*command, "--jobs", "2"], check=True, stderr=subprocess.DEVNULL)
     for subset in ("s1", "s2"):
         assert read_manifest(artifacts / "smoke" / f"faces-unet-n1-{subset}")["threads"] >= 1
+
+
+def test_the_version_is_the_package_s(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--version"])
+    assert capsys.readouterr().out == f"gahb {gahb.__version__}\n"

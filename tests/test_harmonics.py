@@ -44,6 +44,21 @@ def test_the_untrained_network_is_another(network):
     assert torch.equal(before["chance"], after["chance"])
 
 
+def test_other_noise_and_other_numbers_of_vectors_are_measured_apart(network):
+    usual = harmonics.overlaps(NAME)
+    noisier = harmonics.overlaps(NAME, sigma=0.5)
+    assert not torch.allclose(noisier["own grid"], usual["own grid"], atol=1e-3)
+    more = harmonics.overlaps(NAME, features=0.25)
+    assert float(more["chance"][0]) == 0.25
+    again = harmonics.overlaps(NAME)["own grid"]
+    assert torch.allclose(again, usual["own grid"], atol=1e-5)
+    folder = gahb.settings.artifacts_folder() / "smoke" / "harmonics"
+    names = sorted(path.stem for path in folder.glob("*.json"))
+    assert names == [NAME, f"{NAME}-share0.25", f"{NAME}-sigma0.5"]
+    with pytest.raises(ValueError, match=r"^sigma: 0.0 is not a finite number in \[0.001"):
+        harmonics.overlaps(NAME, sigma=0.0)
+
+
 def test_a_measurement_with_other_weights_is_refused(network):
     harmonics.overlaps(NAME)
     (path,) = (gahb.settings.artifacts_folder() / "smoke" / "harmonics").glob("*.json")
@@ -56,9 +71,9 @@ def test_a_measurement_with_other_weights_is_refused(network):
 
 def test_the_laptop_edition_says_how_to_measure(artifacts, monkeypatch):
     monkeypatch.setenv("GAHB_EDITION", "laptop")
-    command = "python -m gahb harmonics faces-unet-n10-s1 --control 'box blur'$"
+    command = "python -m gahb harmonics faces-unet-n10-s1 --control 'box blur' --sigma 0.05$"
     with pytest.raises(FileNotFoundError, match=command):
-        harmonics.overlaps("faces-unet-n10-s1", "box blur")
+        harmonics.overlaps("faces-unet-n10-s1", "box blur", sigma=0.05)
 
 
 def test_the_command_measures_and_tells(network, capsys):

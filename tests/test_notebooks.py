@@ -214,11 +214,14 @@ BAD_CELLS = {
     "figure with its caption": (captioned(DRAWING, alt="Waves."), "no words describe"),
     "figure of many words": (captioned(DRAWING, alt="wave " * 31), "155 letters"),
     "figure by a function": (captioned(BY_FUNCTION, alt=None), "no words describe"),
+    "long cell": (notebook_with("x = 7\n\n" * 13), "shows 13 lines"),
     "caption without a figure": (captioned("figures.count_label(9)"), "draws none"),
 }
 
 GOOD_CELLS = {
     "plain": notebook_with("x = 7\ny = 'a % b'\nz = (x\n % 2)"),
+    "twelve lines": notebook_with("x = 7\n\n" * 12),
+    "long and hidden": notebook_with("x = 7\n" * 30, tags=("hide-input",)),
     "known magic": notebook_with("%matplotlib inline\n%config InlineBackend.figure_format = 'png'"),
     "checked": notebook_with(CHECKED + "print(1)", printed("1\n")),
     "skipped twice": notebook_with("train()", tags=("skip-execution", "nbval-skip")),

@@ -17,6 +17,8 @@ NOT_DRAWN = frozenset({"as_gray", "colors", "count_label", "report_page", "style
 STEPPER = "widgets.stepper"
 FIGURE_NAME = re.compile(r"fig-[a-z0-9]+(-[a-z0-9]+)*")
 FILE_NAME = re.compile(r"\S+\.\w+|[0-9a-f]{16,}")
+LONGEST_CELL = 12  # lines of code, empty ones aside: what a reader takes in at a glance
+HIDDEN = frozenset({"hide-cell", "hide-input", "remove-cell", "remove-input"})
 LONGEST_ALT = 150  # letters: a screen reader reads them in one go
 
 
@@ -25,7 +27,13 @@ def problems(notebook: NotebookNode) -> list[str]:
     found = list(_kernel_problems(notebook))
     code_cells = [cell for cell in notebook.cells if cell.cell_type == "code"]
     for number, cell in enumerate(code_cells):
-        for rule in (_magic_problems, _marker_problems, _output_problems, _exception_problems):
+        for rule in (
+            _magic_problems,
+            _marker_problems,
+            _output_problems,
+            _exception_problems,
+            _length_problems,
+        ):
             found += [f"Cell {number}: {problem}" for problem in rule(cell)]
     return found + list(_figure_problems(code_cells))
 
@@ -121,6 +129,12 @@ def _exception_problems(cell: NotebookNode) -> Iterator[str]:
         yield "raises-exception must be checked: add # NBVAL_CHECK_OUTPUT"
     elif not any(output.output_type == "error" for output in cell.outputs):
         yield "raises-exception, but nothing was raised"
+
+
+def _length_problems(cell: NotebookNode) -> Iterator[str]:
+    lines = sum(bool(line.strip()) for line in cell.source.splitlines())
+    if lines > LONGEST_CELL and not HIDDEN & set(cell.metadata.get("tags", ())):
+        yield f"shows {lines} lines; accepted: at most {LONGEST_CELL}, or the tag hide-input"
 
 
 def _figure_problems(code_cells: list[NotebookNode]) -> Iterator[str]:

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from gahb import images, metrics, settings
 from gahb.book import artifacts, controls, recipes
+from gahb.checks import check_number
 from gahb.geometry import harmonic_overlaps
 from gahb.optimal import Gaussian
 from gahb.settings import write_json
@@ -25,7 +26,9 @@ FEATURES = 0.05
 """Number of vectors that are compared, as a share of the pixels: 51 at 32 x 32."""
 
 
-def overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
+def overlaps(
+    name: str, control: str | None = None, sigma: float = SIGMA, features: float = FEATURES
+) -> dict[str, Tensor]:
     """Return what the leading space of a network shares with harmonics, for each test image.
 
     The laptop edition ships the measurement; the others measure where it is missing.
@@ -36,48 +39,62 @@ def overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
         Name of a recipe.
     control : str, optional
         Of one of :mod:`gahb.book.controls` in its place, at the same noisy images.
+    sigma : float
+        Noise level of these images.
+    features : float
+        Number of vectors, as a share of the pixels.
 
     Returns
     -------
     dict of str to Tensor
         As :func:`gahb.geometry.harmonic_overlaps` gives it.
     """
-    recipe, path = recipes.get(name), _file(name, control)
+    recipe, path = recipes.get(name), _file(name, control, sigma, features)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")
+    command += f" --sigma {sigma:g}" * (sigma != SIGMA)
+    command += f" --features {features:g}" * (features != FEATURES)
     what = f"name: the basis of {name}"
     stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
     if stored is None:
-        return measure_overlaps(name, control)
+        return measure_overlaps(name, control, sigma, features)
     return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
 
 
-def measure_overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
+def measure_overlaps(
+    name: str, control: str | None = None, sigma: float = SIGMA, features: float = FEATURES
+) -> dict[str, Tensor]:
     """Compare the basis of a network with harmonics at test images, and store the overlaps.
 
     All graphs are those of the trained network's estimates: a control is compared with the same.
     """
+    check_number("sigma", sigma, low=1e-3)
+    check_number("features", features, low=1e-3, high=0.5)
     recipe = recipes.get(name)
     trained = artifacts.load(name)
     f = controls.of(recipe, control)[control] if control else trained
     count = COUNT[settings.edition()]
     x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
-    y = metrics.noisy(x, SIGMA)
+    y = metrics.noisy(x, sigma)
     with torch.no_grad():
         estimates = trained(y)
-    k = round(FEATURES * x[0].numel())
+    k = round(features * x[0].numel())
     known = recipe.train_images(TRAINING_IMAGES)
     vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
     components = vectors.reshape(-1, *x.shape[1:])
-    found = harmonic_overlaps(f, y, estimates, k, sigma=SIGMA, components=components)
+    found = harmonic_overlaps(f, y, estimates, k, sigma=sigma, components=components)
     rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
-    kept = {"weights": _weights(recipe), "sigma": SIGMA, "k": k, "overlaps": rounded}
-    write_json(_file(name, control), kept)
+    kept = {"weights": _weights(recipe), "sigma": sigma, "k": k, "overlaps": rounded}
+    write_json(_file(name, control, sigma, features), kept)
     return found
 
 
-def _file(name: str, control: str | None) -> Path:
+def _file(name: str, control: str | None, sigma: float, features: float) -> Path:
     folder = settings.artifacts_folder() / settings.edition() / "harmonics"
-    return folder / f"{'-'.join([name, *(control or '').split()])}.json"
+    parts = [name, *(control or "").split()]
+    parts += [f"sigma{sigma:g}"] * (sigma != SIGMA) + [f"share{features:g}"] * (
+        features != FEATURES
+    )
+    return folder / f"{'-'.join(parts)}.json"
 
 
 def _weights(recipe: Recipe) -> str:
