@@ -37,11 +37,10 @@ def dynamics(name: str) -> Dynamics:
             raise FileNotFoundError(f"name: {name} was not measured along its training; {again}")
         train(recipe, again=not any(snapshots(recipe)), keep_snapshots=True)
         return measure_dynamics(name)
-    with artifacts.mending(path):
-        found, origin = Dynamics.load(path)
-    if origin["hash"] != recipe.hash:
+    stored: tuple[Dynamics, dict[str, str]] = artifacts.read_stored(path)
+    if stored[1]["hash"] != recipe.hash:
         raise ValueError(f"name: {name} was measured along another version of it; {again}")
-    return found
+    return stored[0]
 
 
 def followed(pattern: str) -> dict[int, tuple[Recipe, Dynamics]]:
