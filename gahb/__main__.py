@@ -28,8 +28,6 @@ from gahb.similarity import median
 from gahb.training import Recipe, train
 from gahb.training.record import MANIFEST, folder_of
 
-__all__ = ["main"]
-
 TESTED = 1000  # images that no model was trained on, of the recipes
 MOST_THREADS = 64  # on fewer cores: with very many OpenMP crashes
 MISTAKE = re.compile(r"[\w.+*-]+: .+")  # "argument: given; accepted: ...", all on one line

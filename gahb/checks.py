@@ -9,18 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    "as_numbers",
-    "check_choice",
-    "check_count",
-    "check_finite",
-    "check_float",
-    "check_images",
-    "check_number",
-    "check_type",
-    "shown",
-]
-
 
 def shown(value: Any) -> str:
     """Return what an error says of a value, on one line."""

@@ -19,18 +19,6 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_count
 
-__all__ = [
-    "WAVELETS",
-    "analysis",
-    "best_approximation",
-    "best_shrinkage",
-    "check_squares",
-    "scales_of_images",
-    "synthesis",
-    "wavelet_basis",
-]
-
-
 # The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so.
 WAVELETS = tuple(name for family in ("haar", "db", "sym", "coif") for name in pywt.wavelist(family))
 COARSEST = 4  # coefficients per side that the coarsest scale keeps, at least

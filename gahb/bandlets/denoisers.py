@@ -21,8 +21,6 @@ from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.optimal.densities import Oracle
 
-__all__ = ["Bandlets", "OracleBandlets", "Wavelets"]
-
 
 class Wavelets(BaseDenoiser):
     """Hard thresholding of the wavelet coefficients of y, the same basis for every image [1]_.

@@ -16,16 +16,6 @@ from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
 
-__all__ = [
-    "Basis",
-    "adaptive_basis",
-    "coefficients",
-    "effective_rank",
-    "principal_angles",
-    "projection",
-    "rank_above",
-]
-
 BLOCK = 4  # vectors at a time: few need fewer products in all, many take less time each
 LOOKS = 4  # powers of S times other random vectors, before eigenvalues count as the leading ones
 

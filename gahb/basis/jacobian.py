@@ -17,15 +17,6 @@ from gahb.denoiser import at, evaluation
 from gahb.devices import held, images_at_a_time, in_batches
 from gahb.settings import progress
 
-__all__ = [
-    "CHUNK",
-    "Function",
-    "Jacobian",
-    "equivalent_filters",
-    "jacobian_at",
-    "jacobians_at",
-]
-
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
 HALF = (torch.float16, torch.bfloat16)
 Function = Callable[..., Tensor]

@@ -14,8 +14,6 @@ from gahb.denoiser import at
 from gahb.devices import in_double
 from gahb.intervals import Estimate, mean, of_means
 
-__all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
-
 
 @dataclass(frozen=True, eq=False)
 class Trace:

@@ -34,8 +34,6 @@ from gahb.training.record import (
     read_manifest,
 )
 
-__all__ = ["Verdict", "fetch", "history", "load", "log", "manifest", "verify"]
-
 STORED = (
     "variance/*.json",
     "harmonics/*.json",

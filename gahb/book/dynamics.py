@@ -16,8 +16,6 @@ from gahb.dynamics import Dynamics, follow
 from gahb.metrics import noisy
 from gahb.training import Recipe, snapshots, train
 
-__all__ = ["dynamics", "followed", "measure_dynamics"]
-
 TEST_IMAGES = 64
 SIGMA, VECTORS, LARGEST = 0.15, 30, 16  # of the basis; pixels a side up to which it is measured
 

@@ -15,8 +15,6 @@ from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
 
-__all__ = ["FEATURES", "SIGMA", "measure_overlaps", "overlaps"]
-
 SIGMA = 0.15
 COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
 TRAINING_IMAGES = 1_000  # whose principal components are taken

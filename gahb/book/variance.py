@@ -17,8 +17,6 @@ from gahb.similarity import SAME
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
 
-__all__ = ["closest_images", "measure_variance", "variance"]
-
 SAMPLES = {"smoke": 8, "laptop": 256, "colab": 256, "paper": 1000}
 SEED = 0
 

@@ -12,8 +12,6 @@ from gahb.checks import check_images, check_number
 from gahb.devices import in_double
 from gahb.metrics.curves import Curve, Function, denoised, psnr_from_sigma, unit_noise
 
-__all__ = ["agreement", "best_predictors", "r_squared"]
-
 Name = TypeVar("Name")
 
 

@@ -18,18 +18,6 @@ from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
 from gahb.settings import progress
 
-__all__ = [
-    "Curve",
-    "Function",
-    "denoised",
-    "noisy",
-    "psnr",
-    "psnr_curve",
-    "psnr_from_sigma",
-    "sigma_from_psnr",
-    "unit_noise",
-]
-
 Function = Callable[..., Tensor]
 Level = TypeVar("Level", float, Tensor)
 

@@ -13,8 +13,6 @@ from gahb.devices import in_double
 from gahb.intervals import Estimate
 from gahb.metrics.curves import Curve, Function, denoised, unit_noise
 
-__all__ = ["Divergence", "kl_gap"]
-
 
 @dataclass(frozen=True, eq=False)
 class Divergence(Estimate):

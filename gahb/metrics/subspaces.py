@@ -12,8 +12,6 @@ from gahb.devices import in_double
 from gahb.metrics.curves import Function, denoised, unit_noise
 from gahb.vectors import check_orthonormal
 
-__all__ = ["error_dimensions"]
-
 
 def error_dimensions(
     f: Function,

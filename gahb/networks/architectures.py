@@ -15,9 +15,6 @@ from torch import Tensor, nn
 
 from gahb.checks import check_count, check_images
 
-__all__ = ["BFCNN", "Dense", "Transformer", "UNet", "receptive_field"]
-
-
 VARIANCE_FLOOR = 1e-5  # of the released code: the released running deviations contain it
 MOMENTUM = 0.1
 

@@ -12,9 +12,6 @@ from torch import Tensor
 
 from gahb.networks.architectures import BFCNN, UNet
 
-__all__ = ["from_released"]
-
-
 # Our names of the tensors of a normalized convolution, by the released ones.
 NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv.weight"}
 

@@ -28,8 +28,6 @@ from gahb.devices import in_double
 from gahb.optimal.densities import Gaussian, check_training_images
 from gahb.vectors import gray_levels
 
-__all__ = ["CovarianceLocal", "EquivariantLocal", "Local"]
-
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
 

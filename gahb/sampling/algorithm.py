@@ -30,8 +30,6 @@ from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
 from gahb.settings import progress
 
-__all__ = ["Samples", "Schedule", "Trajectory", "sample"]
-
 SCHEDULES = ("accelerated", "fixed")
 TINY = torch.finfo(torch.float32).tiny
 empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is

@@ -27,8 +27,6 @@ from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
 from gahb.settings import progress
 
-__all__ = ["noise_schedule", "reverse_diffusion"]
-
 RHO = 7.0
 
 

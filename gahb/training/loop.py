@@ -45,17 +45,6 @@ from gahb.training.record import (
     write_snapshot,
 )
 
-__all__ = [
-    "FINAL_IMAGES",
-    "INPUT_PSNR",
-    "SNAPSHOT_IMAGES",
-    "Batches",
-    "Window",
-    "measured",
-    "snapshot_updates",
-    "train",
-]
-
 
 class Batches:
     """The batches of one training, by the number of the update; ``processes`` share each.

@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from gahb.training.recipe import Recipe
 
-__all__ = ["Muon", "Optimizer", "annealing"]
-
-
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of Muon's odd polynomial of degree 5
 WARM_UP = 100  # updates, for a learning rate that is constant afterwards
 
