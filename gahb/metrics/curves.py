@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from gahb.checks import as_numbers, check_count, check_images, check_number, check_type
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import SMALLEST, at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
 from gahb.settings import progress
@@ -48,7 +48,7 @@ def psnr_from_sigma(sigma: Level) -> Level:
     20.0
     """
     for extreme in map(float, sigma.aminmax()) if isinstance(sigma, Tensor) else (sigma,):
-        check_number("sigma", extreme, low=torch.finfo(torch.float32).tiny)
+        check_number("sigma", extreme, low=SMALLEST)
     # 0 - ..., since -20 times the logarithm of 1 would be -0.0
     return 0 - 20 * (sigma.log10() if isinstance(sigma, Tensor) else math.log10(sigma))
 
@@ -71,12 +71,17 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     >>> psnr(x + 0.1, x).round()
     tensor([20., 20.], dtype=torch.float64)
     """
+    check_alike(x_hat, x)
+    mse = (in_double(x_hat) - in_double(x)).square().flatten(1).mean(1)
+    return -10 * mse.clamp(min=10 ** (-HIGHEST_PSNR / 10)).log10()
+
+
+def check_alike(x_hat: Tensor, x: Tensor) -> None:
+    """Raise unless both are images, as many and of one size."""
     check_images("x", x)
     check_images("x_hat", x_hat)
     if x_hat.shape != x.shape:
         raise ValueError(f"x_hat: shape {tuple(x_hat.shape)} is not that of x, {tuple(x.shape)}")
-    mse = (in_double(x_hat) - in_double(x)).square().flatten(1).mean(1)
-    return -10 * mse.clamp(min=10 ** (-HIGHEST_PSNR / 10)).log10()
 
 
 def noisy(x: Tensor, sigma: float | Tensor, seed: int = 0) -> Tensor:

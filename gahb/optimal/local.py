@@ -23,7 +23,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
-from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
+from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.optimal.densities import Gaussian, check_training_images
 from gahb.vectors import gray_levels
@@ -128,7 +128,7 @@ class Local(Masked):
         if not self.patch:
             raise ValueError("patch: no noise level; accepted: at least one")
         for level, side in self.patch.items():
-            check_number("patch", level, low=torch.finfo(torch.float32).tiny)
+            check_number("patch", level, low=SMALLEST)
             check_count("patch", side)
             if side % 2 == 0:
                 raise ValueError(f"patch: {side} is even; accepted: an odd number of pixels")

@@ -24,14 +24,13 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number
-from gahb.denoiser import at, check_levels, evaluation, limits_of
+from gahb.denoiser import SMALLEST, at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
 from gahb.settings import progress
 
 SCHEDULES = ("accelerated", "fixed")
-TINY = torch.finfo(torch.float32).tiny
 empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is
 PATIENCE = 3  # times the steps towards a constant estimate
 NAMED_AT_MOST = 10  # images in an error
@@ -54,10 +53,10 @@ class Schedule:
     kind: str = "accelerated"
 
     def __post_init__(self) -> None:
-        check_number("h", self.h, low=TINY, high=1)
-        check_number("beta", self.beta, low=TINY, high=1)
-        check_number("sigma_0", self.sigma_0, low=TINY)
-        check_number("sigma_end", self.sigma_end, low=TINY, high=self.sigma_0)
+        check_number("h", self.h, low=SMALLEST, high=1)
+        check_number("beta", self.beta, low=SMALLEST, high=1)
+        check_number("sigma_0", self.sigma_0, low=SMALLEST)
+        check_number("sigma_end", self.sigma_end, low=SMALLEST, high=self.sigma_0)
         check_choice("schedule", self.kind, SCHEDULES)
 
     def size(self, t: int) -> float:

@@ -17,6 +17,7 @@ from torch import Tensor, tensor
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
 from gahb.checks import as_numbers, check_choice, check_number, check_type
+from gahb.denoiser import SMALLEST
 from gahb.metrics import Curve, Divergence, Estimate
 from gahb.training import History
 
@@ -376,7 +377,7 @@ def _common_updates(argument: str, rows: Mapping[Label, Mapping[int, float]]) ->
 
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
     look.check_some("histories", histories, History, "a history, as gahb.training.history reads it")
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    check_number("sigma", sigma, low=SMALLEST)
     for label, h in histories.items():
         if not h.train or h.train.keys() != h.test.keys() or min(h.train) < 1:
             given = f"train at updates {sorted(h.train)}, test at {sorted(h.test)}"
@@ -409,7 +410,7 @@ def rank_against_residual(
     """
     for argument, means in (("traces", traces), ("residuals", residuals)):
         look.check_some(argument, means, Tensor, "a tensor (k,)")
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    check_number("sigma", sigma, low=SMALLEST)
     if traces.keys() != residuals.keys():
         raise ValueError(f"residuals: of {list(residuals)}; accepted: of {list(traces)}")
     palette = look.colors(traces)
@@ -446,7 +447,7 @@ def variance_and_bias(
     check_type("coefficients", coefficients, Tensor, "a tensor (d,)")
     check_type("sigmas", sigmas, Sequence, "a sequence of noise levels")
     for sigma in sigmas:
-        check_number("sigmas", sigma, low=torch.finfo(torch.float32).tiny)
+        check_number("sigmas", sigma, low=SMALLEST)
     if coefficients.ndim != 1 or len(coefficients) == 0:
         raise ValueError(f"coefficients: shape {tuple(coefficients.shape)} is not (d,)")
     labels = {f"σ = {sigma:g}": sigma for sigma in sigmas}
