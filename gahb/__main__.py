@@ -23,7 +23,8 @@ from gahb.book.harmonics import measure_overlaps
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.images.folder import read_pictures
-from gahb.report import SAMPLERS, memorization_report
+from gahb.report import memorization_report
+from gahb.report.measure import SAMPLERS
 from gahb.similarity import median
 from gahb.training import Recipe, train
 from gahb.training.record import MANIFEST, folder_of
