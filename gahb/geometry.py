@@ -12,6 +12,7 @@ oscillate slowly within regions and along contours, and jump across them. They a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -361,31 +362,35 @@ def harmonic_overlaps(
         raise ValueError(
             f"images: {len(images)} for {len(y)} noisy ones; accepted: as many, two up"
         )
-    size = (int(y.shape[-2]), int(y.shape[-1]))
     laplacians = laplacians or {"grid": grid_laplacian, "patches": patch_laplacian}
-    harmonics = {
+    references = _harmonics_of(images, k, laplacians)
+    references["cosines"] = [cosines(y.shape[-2], y.shape[-1], k)] * len(y)
+    if components is not None:
+        references["components"] = [components] * len(y)
+    search: dict[str, Any] = {} if tolerance is None else {"k": k, "tolerance": tolerance}
+    found: dict[str, list[Tensor]] = {name: [] for name in references}
+    for i, noisy in enumerate(y.split(1)):
+        vectors = adaptive_basis(f, noisy, sigma=sigma, **search).eigenvectors[:k].cpu()
+        for name, each in references.items():
+            found[name].append(basis_overlap(vectors, each[i]))
+    chance = torch.full((len(y),), k / y[0].numel(), dtype=torch.float64)
+    return {name: torch.stack(values) for name, values in found.items()} | {"chance": chance}
+
+
+def _harmonics_of(
+    images: Tensor, k: int, laplacians: Mapping[str, Laplacian]
+) -> dict[str, list[Tensor]]:
+    """Return the k smoothest vectors for each image: of its own graph, and of two others."""
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    found = {
         f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
         for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
         for name, laplacian in laplacians.items()
     }
     for name in laplacians:
-        own = harmonics[f"own {name}"]
-        harmonics[f"other {name}"] = own[1:] + own[:1]
-    fixed = {"cosines": cosines(*size, k)}
-    if components is not None:
-        fixed["components"] = components
-    found: dict[str, list[Tensor]] = {}
-    for i, noisy in enumerate(y.split(1)):
-        if tolerance is None:
-            basis = adaptive_basis(f, noisy, sigma=sigma)
-        else:
-            basis = adaptive_basis(f, noisy, k, sigma=sigma, tolerance=tolerance)
-        vectors = basis.eigenvectors[:k].cpu()
-        references = {name: each[i] for name, each in harmonics.items()} | fixed
-        for name, reference in references.items():
-            found.setdefault(name, []).append(basis_overlap(vectors, reference))
-        found.setdefault("chance", []).append(torch.tensor(k / noisy.numel(), dtype=torch.float64))
-    return {name: torch.stack(values) for name, values in found.items()}
+        own = found[f"own {name}"]
+        found[f"other {name}"] = own[1:] + own[:1]
+    return found
 
 
 class GraphHarmonics(BaseDenoiser):

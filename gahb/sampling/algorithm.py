@@ -89,6 +89,10 @@ class Schedule:
             sigma *= self.shrinkage(t)
         return t
 
+    def patience(self) -> int:
+        """Return the number of steps after which an image is given up."""
+        return PATIENCE * replace(self, sigma_0=max(self.sigma_0, 1.0)).exact_steps()
+
 
 class Noise:
     """Unit noise of each image from a random stream of its own, whatever the batch and device."""
@@ -218,8 +222,7 @@ def sample(
     shape = _checked_shape(n, size, channels)
     steps = Schedule(h, beta, sigma_0, sigma_end, schedule)
     check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
-    if max_steps is None:
-        max_steps = PATIENCE * replace(steps, sigma_0=max(sigma_0, 1.0)).exact_steps()
+    max_steps = steps.patience() if max_steps is None else max_steps
     check_count("max_steps", max_steps)
     check_count("batch_size", 1 if batch_size is None else batch_size)
     middle = _checked_mean(mean, shape, f)
@@ -239,8 +242,7 @@ def sample(
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
     with evaluation(f), progress(n, "sampling", "image") as bar:
         in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
-    way = record.way if len(record.way.steps) else None
-    return Samples(record.images, record.steps, torch.stack(record.sigma, dim=1), way)
+    return record.samples()
 
 
 class State(NamedTuple):
@@ -321,6 +323,11 @@ class Record:
         self.way.noisy[there] = noisy[:, None]
         self.way.denoised[there] = denoised[:, None]
         self.way.sigma[there] = sigma[:, None]
+
+    def samples(self) -> Samples:
+        """Return what has been kept."""
+        way = self.way if len(self.way.steps) else None
+        return Samples(self.images, self.steps, torch.stack(self.sigma, dim=1), way)
 
     def require(self, which: Tensor, steps: Schedule) -> None:
         """Raise RuntimeError, naming them, unless the images ``which`` have all finished."""

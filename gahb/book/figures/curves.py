@@ -99,29 +99,19 @@ def curves_against(
     check_type("legend", legend, bool | str, "True, False or 'beside'")
     shade = None if shade is None else look.check_range("shade", shade)
     check_type("mark", mark, Estimate | None, "an estimate, with its interval")
-    line_styles = {}
     palette = look.colors(curves)
     with look.on_axes(ax) as ax:
         look.vertical_scale(ax, scale)
         for label, curve in curves.items():
-            x, value, low, high = _points(curve)
-            marker = "o" if isinstance(curve, Mapping) else None
-            ax.plot(x, value, color=palette[label], marker=marker)
-            look.band(ax, x, low, high, palette[label])
+            _draw(ax, curve, palette[label])
         if abscissa == "noise":
             look.noise_axis(ax, torch.cat([_points(curve)[0] for curve in curves.values()]))
         else:
             look.log_axis(ax, counts=abscissa != "sigma")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
-        if expected is not None:
-            line_styles["expected"] = look.REFERENCE
-            for label, color in palette.items():
-                ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
         if not isinstance(scale, str):
             look.level_line(ax, 0)
-        if level is not None:
-            line_styles[level[0]] = look.LEVEL
-            look.level_line(ax, level[1])
+        line_styles = _draw_levels(ax, palette, expected, level)
         if shade is not None:
             ax.axvspan(*shade, color=look.GRAY, alpha=0.1, linewidth=0, zorder=0)
         if mark is not None:
@@ -130,6 +120,31 @@ def curves_against(
         if legend:
             look.legend(ax, palette, line_styles, beside=legend == "beside")
     return ax
+
+
+def _draw(ax: Axes, curve: Drawn, color: Any) -> None:
+    """Draw a curve with its interval; one that is known at single abscissas has markers."""
+    x, value, low, high = _points(curve)
+    ax.plot(x, value, color=color, marker="o" if isinstance(curve, Mapping) else None)
+    look.band(ax, x, low, high, color)
+
+
+def _draw_levels(
+    ax: Axes,
+    palette: Mapping[Label, Any],
+    expected: Mapping[Label, float] | None,
+    level: tuple[str, float] | None,
+) -> dict[str, Any]:
+    """Draw what theory gives for each curve, and one level; return what the legend says of both."""
+    line_styles = {}
+    if expected is not None:
+        line_styles["expected"] = look.REFERENCE
+        for label, color in palette.items():
+            ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
+    if level is not None:
+        line_styles[level[0]] = look.LEVEL
+        look.level_line(ax, level[1])
+    return line_styles
 
 
 def _checked(curves: Mapping[Any, Any], at: Sequence[float] | None) -> dict[Label, Curve]:
