@@ -52,15 +52,11 @@ def scales_of_images(argument: str, x: Tensor) -> int:
 
 
 def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]]:
-    """Return the wavelet coefficients of images, (..., H, W).
+    """Return the wavelet coefficients of images, (..., H, W), on a number of scales.
 
-    Their sides can be halved ``scales`` times; the wavelet is an orthogonal one of PyWavelets.
-
-    Returns
-    -------
-    tuple of Tensor and list of Tensor
-        Coefficients of the coarsest scale, (..., H / 2^scales, W / 2^scales), and the three
-        subbands of each scale j = 1 ... scales, the finest first, (..., 3, H / 2^j, W / 2^j).
+    Each halves the sides. They are those of the coarsest scale, (..., H / 2^scales, W / 2^scales),
+    and the three subbands of each scale j = 1 ... scales, the finest first, (..., 3, H / 2^j, W /
+    2^j).
 
     Examples
     --------
@@ -97,19 +93,9 @@ def synthesis(approximation: Tensor, details: list[Tensor], wavelet: str) -> Ten
 
 
 def wavelet_basis(size: int, wavelet: str = "sym4") -> Tensor:
-    """Return the wavelets of images of size x size pixels, the coarsest first.
+    """Return the wavelets of images, (size^2, 1, size, size) in float64, the coarsest first.
 
-    Parameters
-    ----------
-    size : int
-        Pixels per side, from 8 and even.
-    wavelet : str
-        Orthogonal wavelet, a name of PyWavelets.
-
-    Returns
-    -------
-    Tensor
-        Orthonormal vectors as images, (size^2, 1, size, size) in float64.
+    The size is even, from 8 pixels; the wavelet is an orthogonal one, by its name in PyWavelets.
 
     Examples
     --------

@@ -53,7 +53,8 @@ def grid_laplacian(image: Tensor, contrast: float | None = 0.1) -> csr_array:
     r"""Return the Laplacian of the pixel grid with edges that are weak across contours.
 
     Horizontal and vertical neighbors i, j have the weight
-    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`, h being the ``contrast``.
+    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`, h being the ``contrast``. The matrix, (H W, H W),
+    is symmetric and positive semidefinite.
 
     Parameters
     ----------
@@ -62,11 +63,6 @@ def grid_laplacian(image: Tensor, contrast: float | None = 0.1) -> csr_array:
     contrast : float, optional
         Difference of gray levels from which an edge counts as a contour; with None all weights
         are 1, and the smoothest vectors are cosines (those of the DCT).
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Symmetric and positive semidefinite, (H W, H W).
 
     Examples
     --------
@@ -90,18 +86,13 @@ def patch_laplacian(
     Parameters
     ----------
     image : Tensor
-        One image, (1, C, H, W).
+        As for :func:`grid_laplacian`, of whose kind the result is.
     radius : float
         Largest distance of pixels with an edge.
     patch : int
         Side of the patches, odd; beyond the border the image is mirrored.
     contrast : float
         Difference of patches from which they count as different.
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Symmetric and positive semidefinite, (H W, H W).
 
     Examples
     --------
@@ -148,7 +139,7 @@ def _laplacian(
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
-    """Return the k orthonormal vectors on which a Laplacian is smallest, smoothest first.
+    """Return the k orthonormal vectors, (k, 1, H, W), on which a Laplacian is smallest, in order.
 
     Parameters
     ----------
@@ -158,11 +149,6 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
         How many, below H W.
     size : tuple of int
         Height and width of the image, (H, W).
-
-    Returns
-    -------
-    Tensor
-        (k, 1, H, W) in float64.
 
     Examples
     --------
@@ -197,11 +183,6 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
     reference : Tensor
         Orthonormal vectors of the same size, (l, C, H, W).
 
-    Returns
-    -------
-    Tensor
-        A number between 0 and 1, in float64.
-
     Examples
     --------
     >>> pixels = torch.eye(16).view(16, 1, 4, 4)
@@ -216,17 +197,9 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
 
 
 def spread(vectors: Tensor) -> Tensor:
-    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i v_i^4`.
+    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i v_i^4`, (k,).
 
-    Parameters
-    ----------
-    vectors : Tensor
-        Vectors of unit length, (k, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        (k,) in float64: 1 for a single pixel, d for a constant.
+    That is 1 for a single pixel, and d for a constant. The vectors, (k, C, H, W), have unit length.
 
     Examples
     --------
@@ -240,7 +213,7 @@ def spread(vectors: Tensor) -> Tensor:
 def contour_frequencies(
     vectors: Tensor, image: Tensor, scale: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    r"""Return how fast vectors oscillate along and across the contours of an image.
+    r"""Return how fast vectors oscillate along and across the contours of an image, (k,) each.
 
     The direction of the contour at a place is that in which the image changes least, by its
     structure tensor :math:`T = G * (\nabla x \nabla x^T)`. For the unit vector t along it, and the
@@ -250,7 +223,8 @@ def contour_frequencies(
 
     is the squared frequency of v along the contour, and the same for the normal that across it.
     Where v has its steepest places on the contours, as the image itself has, both are too high;
-    their ratio is not.
+    their ratio is not. Frequencies are in radians a pixel where they are low, and 2 at most along
+    each side.
 
     Parameters
     ----------
@@ -260,12 +234,6 @@ def contour_frequencies(
         The image whose contours count, clean or denoised, (1, C, H, W).
     scale : float
         Standard deviation of the Gaussian G, in pixels.
-
-    Returns
-    -------
-    tuple of Tensor
-        Frequencies along and across, (k,) each, in float64: in radians a pixel where they are low,
-        and 2 at most along each side.
 
     Examples
     --------

@@ -196,7 +196,7 @@ def equivalent_filters(
     *,
     sigma: float | Tensor | None = None,
 ) -> Tensor:
-    r"""Return the filters by which a denoiser computes pixels: rows of its Jacobian [1]_.
+    r"""Return the filters by which a denoiser computes pixels, (n, C, H, W): rows of J [1]_.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
     :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6).
@@ -207,13 +207,6 @@ def equivalent_filters(
         As for :func:`gahb.adaptive_basis`: a denoiser and one noisy image, (1, C, H, W).
     pixels : sequence of (int, int)
         Rows and columns of n pixels, of the first channel where there are several.
-    sigma : float or Tensor, optional
-        Noise level, for denoisers that are not blind.
-
-    Returns
-    -------
-    Tensor
-        (n, C, H, W).
 
     References
     ----------

@@ -26,7 +26,8 @@ FEATURES = 0.05
 def overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
     """Return what the leading space of a network shares with harmonics, for each test image.
 
-    The laptop edition ships the measurement; the others measure where it is missing.
+    The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition ships the
+    measurement; the others measure where it is missing.
 
     Parameters
     ----------
@@ -34,11 +35,6 @@ def overlaps(name: str, control: str | None = None) -> dict[str, Tensor]:
         Name of a recipe.
     control : str, optional
         Of one of :mod:`gahb.book.controls` in its place, at the same noisy images.
-
-    Returns
-    -------
-    dict of str to Tensor
-        As :func:`gahb.geometry.harmonic_overlaps` gives it.
     """
     recipe, path = recipes.get(name), _file(name, control)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")

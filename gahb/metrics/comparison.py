@@ -235,8 +235,9 @@ def agreement(
 ) -> Curve:
     """Return how much of a reference's estimates another denoiser predicts, r^2 by input PSNR.
 
-    Both get the same noisy images. At small noise all denoisers give back nearly what they got, and
-    r^2 is high for any: compare it with that of ``lambda y: y``, which does nothing.
+    ``curve.per_image`` holds :func:`r_squared` of each image, (k, n). Both get the same noisy
+    images. At small noise all denoisers give back nearly what they got, and r^2 is high for any:
+    compare it with that of ``lambda y: y``, which does nothing.
 
     Parameters
     ----------
@@ -246,11 +247,6 @@ def agreement(
         As for :func:`gahb.psnr_curve`, whose noise it is.
     sigmas : sequence of float
         Noise levels.
-
-    Returns
-    -------
-    Curve
-        Over the input PSNR of ``sigmas``; ``curve.per_image`` holds r^2 of each image, (k, n).
 
     Examples
     --------

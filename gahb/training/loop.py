@@ -171,9 +171,10 @@ def train(
 ) -> Denoiser:
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
-    Minimizes the mean squared error of equation 4, written on the residual: the network is to
-    give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
-    go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
+    It is on the device of the training. Minimizes the mean squared error of equation 4, written on
+    the residual: the network is to give the noise z that was added. A checkpoint every 50 updates
+    lets an interrupted training go on to weights that are, on the same kind of CPU and number of
+    threads, the same bit for bit.
 
     Parameters
     ----------
@@ -184,11 +185,6 @@ def train(
         stays until the new one is finished.
     keep_snapshots : bool
         Whether to keep the weights along the way as well, for :func:`gahb.training.snapshots`.
-
-    Returns
-    -------
-    Denoiser
-        The trained denoiser, on the device of the training.
 
     Examples
     --------
