@@ -110,11 +110,6 @@ class Dynamics:
         """Return the share of samples that are copies, by number of updates."""
         return dict(zip(self.updates.tolist(), map(fraction, self.copies), strict=True))
 
-    def gap(self, input_psnr: float = 20.0) -> Tensor:
-        """Return train minus test PSNR in dB, by snapshot, (k,)."""
-        level = self._level(input_psnr)
-        return self.on_train[:, level].mean(1) - self.on_test[:, level].mean(1)
-
     def _level(self, input_psnr: float) -> int:
         levels = self.input_psnr.tolist()
         if input_psnr not in levels:

@@ -12,13 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gahb.checks import as_numbers, check_choice, check_count, check_number, shown
+from gahb.checks import as_numbers, check_choice, check_count, check_number, listed, shown
 from gahb.denoiser import limits_of
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
 from gahb.optimal import Gaussian
-from gahb.report.result import CAUSES, NAMES, Report, listed
+from gahb.report.result import CAUSES, NAMES, Report
 from gahb.sampling import reverse_diffusion, sample
 from gahb.similarity import closest, cosine_similarity, same_image, verdicts
 from gahb.vectors import check_batch, gray_levels, repeated, rows

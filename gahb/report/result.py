@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from gahb.checks import listed
 from gahb.intervals import Estimate
 from gahb.metrics import Curve
 from gahb.settings import atomic_write, damaged, read_json, write_json
@@ -177,9 +178,11 @@ class Report:
                 for ratio in self.ratio
             ],
             "images with a near-duplicate": list(self.duplicated),
-            "largest train - test gap, dB": [_in_db(gap.largest()) for gap in self.gaps],
-            "test PSNR above doing nothing, dB": [_in_db(gain) for gain in self.gains],
-            "test PSNR above best affine, dB": [_in_db((own - best).mean()) for own, best in pairs],
+            "largest train - test gap, dB": [f"{gap.largest():.1f}" for gap in self.gaps],
+            "test PSNR above doing nothing, dB": [f"{gain:.1f}" for gain in self.gains],
+            "test PSNR above best affine, dB": [
+                f"{(own - best).mean():.1f}" for own, best in pairs
+            ],
             "similarity of A's and B's samples": [median(self.between)] if two else [],
             "similarity of A's and B's sets": [median(self.between_sets)] if two else [],
         }
@@ -316,20 +319,6 @@ def _rounded(values: Tensor, decimals: int = 5) -> Any:
 def _floats(values: Any) -> Tensor:
     """Return numbers of JSON, None being NaN."""
     return torch.from_numpy(np.array(values, dtype=np.float64))
-
-
-def _in_db(found: Estimate) -> str:
-    unknown = math.isnan(found.low)
-    bounds = "(no interval)" if unknown else f"[{found.low:.1f}, {found.high:.1f}]"
-    return f"{found.value:.1f} {bounds}"
-
-
-def listed(numbers: Sequence[float], at_most: int = 8) -> str:
-    """Return numbers as text, or the first of many."""
-    rest = len(numbers) - at_most
-    return ", ".join(f"{number:g}" for number in numbers[:at_most]) + (
-        f" and {rest} others" if rest > 0 else ""
-    )
 
 
 def _leading(shares: Mapping[str, Estimate]) -> str:

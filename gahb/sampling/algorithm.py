@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number
+from gahb.checks import check_choice, check_count, check_number, listed
 from gahb.denoiser import SMALLEST, at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
@@ -33,7 +33,6 @@ from gahb.settings import progress
 SCHEDULES = ("accelerated", "fixed")
 empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is
 PATIENCE = 3  # times the steps towards a constant estimate
-NAMED_AT_MOST = 10  # images in an error
 
 
 @dataclass(frozen=True)
@@ -337,15 +336,9 @@ class Record:
         level = f"diverged: their noise level is not finite, or above {steps.bound:g}"
         end = f"did not fall below sigma_end = {steps.sigma_end:g} in {len(self.sigma) - 1} steps"
         problems = (("f", failed[~slow], level), ("max_steps", failed[slow], end))
-        told = [f"{argument}: {_named(i)} {problem}" for argument, i, problem in problems if len(i)]
+        told = [f"{name}: images {listed(i.tolist())} {why}" for name, i, why in problems if len(i)]
         if told:
             raise RuntimeError("; ".join(told))
-
-
-def _named(which: Tensor) -> str:
-    listed = ", ".join(str(i) for i in which[:NAMED_AT_MOST].tolist())
-    rest = len(which) - NAMED_AT_MOST
-    return f"images {listed}" + (f" and {rest} others" if rest > 0 else "")
 
 
 def _checked_shape(n: int, size: Any, channels: int) -> tuple[int, int, int]:

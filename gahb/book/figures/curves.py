@@ -16,7 +16,7 @@ from torch import Tensor, tensor
 
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
-from gahb.checks import as_numbers, check_choice, check_number, check_type
+from gahb.checks import as_numbers, check_choice, check_number, check_range, check_type
 from gahb.denoiser import SMALLEST
 from gahb.metrics import Curve, Divergence, Estimate
 from gahb.training import History
@@ -97,7 +97,7 @@ def curves_against(
     _check_expected(curves, expected)
     check_type("level", level, tuple | None, "a tuple of a name and a number")
     check_type("legend", legend, bool | str, "True, False or 'beside'")
-    shade = None if shade is None else look.check_range("shade", shade)
+    shade = None if shade is None else check_range("shade", shade)
     check_type("mark", mark, Estimate | None, "an estimate, with its interval")
     palette = look.colors(curves)
     with look.on_axes(ax) as ax:
@@ -269,7 +269,7 @@ def psnr_slopes(
     """
     look.check_some("curves", curves, Curve, "a curve")
     _check_expected(curves, expected)
-    over = look.check_range("over", over)
+    over = check_range("over", over)
     drawn: dict[Label, Curve] = {}
     lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
