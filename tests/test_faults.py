@@ -571,8 +571,7 @@ GOOD_CALLS = {
     figures.shrinkage_factors: {"bases": {"half": HALF}},
     figures.shrinkage_and_coefficients: {"basis": HALF, "x": torch.ones(1, 1, 4, 4)},
     figures.density_1d: {
-        **{"density": Gaussian(torch.zeros(1, 1, 1), torch.eye(1)), "sigma": 0.5},
-        **{"span": (-1, 1), "steepest": 2.0},
+        **{"density": Gaussian(torch.zeros(1, 1, 1), torch.eye(1)), "sigma": 0.5, "span": (-1, 1)},
     },
     figures.panels: {"columns": 1, "height": 2.0, "rows": 1},
     figures.count_label: {"n": 10},

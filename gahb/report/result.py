@@ -180,9 +180,7 @@ class Report:
             "images with a near-duplicate": list(self.duplicated),
             "largest train - test gap, dB": [f"{gap.largest():.1f}" for gap in self.gaps],
             "test PSNR above doing nothing, dB": [f"{gain:.1f}" for gain in self.gains],
-            "test PSNR above best affine, dB": [
-                f"{(own - best).mean():.1f}" for own, best in pairs
-            ],
+            "test PSNR above best affine, dB": [f"{(a - b).mean():.1f}" for a, b in pairs],
             "similarity of A's and B's samples": [median(self.between)] if two else [],
             "similarity of A's and B's sets": [median(self.between_sets)] if two else [],
         }
