@@ -205,19 +205,9 @@ def best_approximation(
 ) -> Tensor:
     """Return subbands, (n, h, w), hard thresholded in the orthogonal basis of lowest Lagrangian.
 
-    This projects them on the basis vectors that are kept. Gradients pass through the projection,
-    not through the choice.
-
-    Parameters
-    ----------
-    coefficients : Tensor
-        Subbands, (n, h, w). Squares that their borders cut become rectangles.
-    threshold : Tensor
-        Threshold T of each, positive, (n,).
-    directions : int
-        Number of angles in [0, pi).
-    squares : tuple of int
-        Sides of the squares, each twice the one before.
+    This projects them on the basis vectors above the positive ``threshold`` of each, (n,).
+    Gradients pass through the projection, not through the choice. ``directions`` and ``squares``
+    are as for :class:`Bandlets`; squares that borders cut become rectangles.
 
     Examples
     --------
@@ -246,7 +236,7 @@ def best_shrinkage(
     expected error, which is returned as well: a sum over coefficients, (n,).
 
     The noise of each has the standard deviation ``sigma``, (n,); ``directions`` and ``squares`` are
-    as for :func:`best_approximation`. Without directions there is only one basis.
+    as for :class:`Bandlets`. Without directions there is only one basis.
 
     Examples
     --------

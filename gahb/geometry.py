@@ -173,15 +173,9 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
 
     .. math:: \frac1k \|V R^T\|_F^2
 
-    for orthonormal rows V, of k vectors, and R. It is 1 where the first space lies in the second,
-    and on average l / d for a random second space of l among d dimensions.
-
-    Parameters
-    ----------
-    vectors : Tensor
-        Orthonormal vectors, (k, C, H, W), such as ``basis.eigenvectors[:k]``.
-    reference : Tensor
-        Orthonormal vectors of the same size, (l, C, H, W).
+    for orthonormal vectors V, (k, C, H, W), such as ``basis.eigenvectors[:k]``, and R of the same
+    size, (l, C, H, W). It is 1 where the first space lies in the second, and on average l / d for a
+    random second space of l among d dimensions.
 
     Examples
     --------

@@ -204,12 +204,7 @@ def r_squared(x_hat: Tensor, x: Tensor) -> Tensor:
     .. math:: r^2 = 1 - \frac{\|\hat x - x\|^2}{\|x - \bar x\|^2}
 
     It is 1 for a perfect prediction, 0 for one that is no better than the mean gray level of the
-    image, and negative for a worse one.
-
-    Parameters
-    ----------
-    x_hat, x : Tensor
-        Predicted and actual images, (n, C, H, W), none of them constant.
+    image, and negative for a worse one. Images are (n, C, H, W), and none of x is constant.
 
     Examples
     --------

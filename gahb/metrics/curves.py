@@ -58,12 +58,7 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Errors below 1e-15, the rounding of float32, count as 1e-15: an exact copy has 150 dB rather
     than infinity, so that averages over images stay finite. In float64, on the CPU where the
-    device of ``x`` has none.
-
-    Parameters
-    ----------
-    x_hat, x : Tensor
-        Estimated and clean images, on the scale where images lie in [0, 1], (n, C, H, W).
+    device of ``x`` has none. Images, (n, C, H, W), are on the scale where clean ones are in [0, 1].
 
     Examples
     --------
@@ -88,15 +83,7 @@ def noisy(x: Tensor, sigma: float | Tensor, seed: int = 0) -> Tensor:
     r"""Return noisy images :math:`y = x + \sigma z` of unit Gaussian noise z.
 
     The noise is that of :func:`gahb.psnr_curve`: that of image i depends on ``seed`` and i alone.
-
-    Parameters
-    ----------
-    x : Tensor
-        Clean images, (n, C, H, W).
-    sigma : float or Tensor
-        Noise level, or one for each image, (n,).
-    seed : int
-        Fixes the noise.
+    There is one noise level, or one for each of the images (n, C, H, W), a tensor (n,).
 
     Examples
     --------
@@ -257,13 +244,15 @@ class Curve:
         >>> print(curve.largest(), curve.smallest())
         4.00 [4.00, 5.58] 2.00 [-1.58, 4.00]
         """
-        low, high = self._bounds(together=len(self.x))
-        return Estimate(*(float(values.max()) for values in (self.value, low, high)))
+        return Estimate(*(float(values.max()) for values in self._together()))
 
     def smallest(self) -> Estimate:
         """Return the smallest value over the noise levels, as :meth:`largest` does the largest."""
-        low, high = self._bounds(together=len(self.x))
-        return Estimate(*(float(values.min()) for values in (self.value, low, high)))
+        return Estimate(*(float(values.min()) for values in self._together()))
+
+    def _together(self) -> tuple[Tensor, ...]:
+        """Return the values, and bounds that hold at all levels at once, (k,) each."""
+        return self.value, *self._bounds(together=len(self.x))
 
     def between(self, low: float, high: float) -> Curve:
         """Return the curve over the noise levels in [low, high]."""

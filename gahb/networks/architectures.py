@@ -91,11 +91,6 @@ class BiasFreeNorm(nn.Module):
 
     In training the deviation is that of the batch; in evaluation it is the running one, a
     constant, so that the network is homogeneous: f(c y) = c f(y) for c > 0.
-
-    Parameters
-    ----------
-    channels : int
-        Number of channels C of the input, (n, C, H, W).
     """
 
     running_sd: Tensor

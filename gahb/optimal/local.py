@@ -131,13 +131,13 @@ class Local(Masked):
 
 
 class EquivariantLocal(Local):
-    r"""Equivariant local score machine: the posterior over patches of all places [1]_.
+    r"""Equivariant local score machine: the posterior over patches of all places.
 
     A convolution does not know where it is, and so the patch around a pixel is compared with those
     around all pixels of all training images. But zero padding gives borders away: where patches
     reach beyond the image, they are compared only with patches that do so by the same number of
-    pixels on the same sides ("boundary-broken" in [1]_). In a corner the place is known, and the
-    machine is :class:`Local`.
+    pixels on the same sides ("boundary-broken", Kamb and Ganguli, 2025). In a corner the place is
+    known, and the machine is :class:`Local`.
 
     Parameters
     ----------
@@ -146,11 +146,6 @@ class EquivariantLocal(Local):
     precision : torch.dtype
         In which patches of several places are compared; float32 takes half the time of float64,
         for errors of some 1e-5.
-
-    References
-    ----------
-    .. [1] M. Kamb, S. Ganguli. An analytic theory of creativity in convolutional diffusion models.
-       International Conference on Machine Learning, 2025.
 
     Examples
     --------
