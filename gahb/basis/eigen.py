@@ -8,7 +8,6 @@ from functools import partial
 
 import torch
 import torch.nn.functional as F
-from scipy.linalg import subspace_angles
 from torch import Tensor
 
 from gahb.basis.jacobian import Function, Jacobian, jacobian_at
@@ -231,20 +230,24 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     >>> principal_angles(a, b)
     tensor([1.0000e-05], dtype=torch.float64)
     """
-    columns = _columns("a", a), _columns("b", b, like=a)
-    return torch.from_numpy(subspace_angles(*columns)).flip(0)
+    smaller, larger = sorted((_columns("a", a), _columns("b", b, like=a)), key=lambda q: q.shape[1])
+    cosines = torch.linalg.svdvals(smaller.T @ larger).clamp(max=1)
+    # scipy.linalg.subspace_angles loses small angles where others are large.
+    sines = torch.linalg.svdvals(smaller - larger @ (larger.T @ smaller)).flip(0).clamp(max=1)
+    return torch.where(cosines.square() > 0.5, sines.arcsin(), cosines.arccos())
 
 
 def _columns(argument: str, vectors: Tensor, like: Tensor | None = None) -> Tensor:
-    """Return images (p, C, H, W), if they are linearly independent, as columns (d, p)."""
+    """Return an orthonormal basis of the span of images (p, C, H, W), (d, p) in float64."""
     check_images(argument, vectors)
     check_batch(argument, vectors, like)
-    columns = in_double(vectors.detach()).cpu().flatten(1).T
+    columns = in_double(vectors.detach()).flatten(1).T
     rank = int(torch.linalg.matrix_rank(columns))
     if rank < len(vectors):
         accepted = "images that are linearly independent"
         raise ValueError(f"{argument}: {len(vectors)} images of rank {rank}; accepted: {accepted}")
-    return columns
+    basis: Tensor = torch.linalg.qr(columns).Q
+    return basis
 
 
 # --- The search for the leading eigenvectors ---
