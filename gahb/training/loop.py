@@ -171,10 +171,10 @@ def train(
 ) -> Denoiser:
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
-    It is on the device of the training. Minimizes the mean squared error of equation 4, written on
-    the residual: the network is to give the noise z that was added. A checkpoint every 50 updates
-    lets an interrupted training go on to weights that are, on the same kind of CPU and number of
-    threads, the same bit for bit.
+    It minimizes the mean squared error of equation 4, written on the residual: the network is to
+    give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
+    go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
+    The denoiser is on the device of the training.
 
     Parameters
     ----------
