@@ -204,8 +204,10 @@ def _drawn(
     check_choice("sampler", sampler, SAMPLERS)
     if sampler == SAMPLERS[0]:
         channels, height, width = sets[0].shape[1:]
-        sampling = {"channels": channels, "strict": False, **sampling}
-        drawn = [sample(f, m, (height, width), seed, **sampling) for f in models]
+        drawn = [
+            sample(f, m, (height, width), seed, channels=channels, strict=False, **sampling)
+            for f in models
+        ]
         return torch.stack([x.images for x in drawn]), torch.stack([x.steps for x in drawn])
     start = _gaussian_draws(_joined([x[:KNOWN] for x in sets]), m, seed)
     images = [reverse_diffusion(f, start, seed, method=sampler, **sampling) for f in models]
