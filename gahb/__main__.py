@@ -23,12 +23,11 @@ from gahb.book.dynamics import measure_dynamics
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.images.folder import read_pictures
-from gahb.report import SAMPLERS, memorization_report
+from gahb.report import memorization_report
+from gahb.report.measure import SAMPLERS
 from gahb.similarity import median
 from gahb.training import Recipe, train
 from gahb.training.record import MANIFEST, folder_of
-
-__all__ = ["main"]
 
 TESTED = 1000  # images that no model was trained on, of the recipes
 MOST_THREADS = 64  # on fewer cores: with very many OpenMP crashes

@@ -9,24 +9,19 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = [
-    "as_numbers",
-    "check_choice",
-    "check_count",
-    "check_finite",
-    "check_float",
-    "check_images",
-    "check_number",
-    "check_type",
-    "shown",
-]
-
 
 def shown(value: Any) -> str:
     """Return what an error says of a value, on one line."""
     if isinstance(value, Tensor | np.ndarray):
         return f"{type(value).__name__} of shape {tuple(value.shape)}"
     return " ".join(repr(value).split())
+
+
+def listed(numbers: Sequence[float], at_most: int = 10) -> str:
+    """Return numbers as text, or the first of many."""
+    rest = len(numbers) - at_most
+    text = ", ".join(f"{number:g}" for number in numbers[:at_most])
+    return f"{text} and {rest} others" if rest > 0 else text
 
 
 def check_type(argument: str, value: Any, kind: Any, accepted: str) -> None:
@@ -66,6 +61,19 @@ def check_number(argument: str, value: Any, low: float, high: float = float("inf
         raise TypeError(f"{argument}: {shown(value)} is not {accepted}")
     if not low <= value <= high or value == float("inf"):
         raise ValueError(f"{argument}: {value} is not {accepted}")
+
+
+def check_range(argument: str, ends: Any) -> tuple[float, float]:
+    """Return two finite numbers, the first below the second, or raise."""
+    accepted = "two finite numbers (low, high), low below high"
+    if not isinstance(ends, tuple | list) or len(ends) != 2:
+        raise TypeError(f"{argument}: {shown(ends)} is not {accepted}")
+    low, high = ends
+    for end in (low, high):
+        check_number(argument, end, -float("inf"))
+    if not -float("inf") < low < high:
+        raise ValueError(f"{argument}: {shown(ends)} is not {accepted}")
+    return float(low), float(high)
 
 
 def check_float(argument: str, value: Any, accepted: str) -> None:

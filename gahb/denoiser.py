@@ -119,11 +119,12 @@ def check_levels(f: Any, **levels: float) -> None:
 
 
 @contextmanager
-def evaluation(f: Callable[..., Any]) -> Iterator[None]:
+def evaluation(f: Callable[..., Any], *, autocast: bool = True) -> Iterator[None]:
     """Measure a network as it is used: in evaluation mode and its own precision, as it was after.
 
     In training mode it would normalize by the batch and overwrite its running deviations; with
-    checkpoints of activations, which save memory in training, torch.func cannot derive it.
+    checkpoints of activations, which save memory in training, torch.func cannot derive it. Without
+    ``autocast``, it does not take to half precision by itself either.
 
     Examples
     --------
@@ -142,15 +143,34 @@ def evaluation(f: Callable[..., Any]) -> Iterator[None]:
         if hasattr(part, mode)
     }
     device = device_of(f, otherwise=torch.device("cpu")).type
-    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
     try:
         for part, mode in modes:
             setattr(part, mode, False)
-        with torch.autocast(device, enabled=False) if enabled else nullcontext():
+        with _outside_autocast(device, also_within=not autocast):
             yield
     finally:
         for (part, mode), value in modes.items():
             setattr(part, mode, value)
+
+
+@contextmanager
+def _outside_autocast(device: str, *, also_within: bool) -> Iterator[None]:
+    """Leave the caller's regions of autocast, and disable also those that are entered within."""
+    enabled = torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device)
+    enter = torch.autocast.__enter__
+
+    def enter_disabled(region: torch.autocast) -> Any:
+        entered = enter(region)  # which notes what is to be restored at its end
+        torch.set_autocast_enabled(region.device, False)
+        return entered
+
+    with torch.autocast(device, enabled=False) if enabled else nullcontext():
+        try:
+            if also_within:
+                torch.autocast.__enter__ = enter_disabled  # type: ignore[method-assign]
+            yield
+        finally:
+            torch.autocast.__enter__ = enter  # type: ignore[method-assign]
 
 
 class BaseDenoiser(nn.Module):

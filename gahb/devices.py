@@ -10,20 +10,6 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor, nn
 
-__all__ = [
-    "best_device",
-    "compiled",
-    "decomposed",
-    "device_of",
-    "held",
-    "images_at_a_time",
-    "in_batches",
-    "in_double",
-    "mixed_precision",
-    "weight_of",
-    "with_double",
-]
-
 Result = TypeVar("Result")
 
 COMPLETE = ("cpu", "cuda", "xpu")  # Apple's GPUs lack double precision, and eigenvectors

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save, save_file
 from scipy.stats import linregress, t
 from torch import Tensor
 
@@ -109,11 +110,6 @@ class Dynamics:
         """Return the share of samples that are copies, by number of updates."""
         return dict(zip(self.updates.tolist(), map(fraction, self.copies), strict=True))
 
-    def gap(self, input_psnr: float = 20.0) -> Tensor:
-        """Return train minus test PSNR in dB, by snapshot, (k,)."""
-        level = self._level(input_psnr)
-        return self.on_train[:, level].mean(1) - self.on_test[:, level].mean(1)
-
     def _level(self, input_psnr: float) -> int:
         levels = self.input_psnr.tolist()
         if input_psnr not in levels:
@@ -134,19 +130,34 @@ class Dynamics:
         named |= {f"extras.{name}": value for name, value in self.extras.items()}
         with atomic_write(path) as temporary:
             contiguous = {name: value.contiguous() for name, value in named.items()}
-            save_file(contiguous, temporary, metadata={"origin": json.dumps(origin)})
+            facts = {"origin": json.dumps(origin), "checksum": _checksum(contiguous)}
+            save_file(contiguous, temporary, metadata=facts)
 
     @classmethod
-    def load(cls, path: Path) -> tuple[Dynamics, dict[str, Any]]:
-        """Return what ``save`` has written, and its origin."""
+    def load(cls, path: Path, shipped: str | None = None) -> tuple[Dynamics, dict[str, Any]]:
+        """Return what ``save`` has written, and its origin.
+
+        A file without a checksum of its own must have the SHA-256 that it was ``shipped`` with.
+        """
         try:
             with safe_open(path, framework="pt") as file:
                 named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                origin = json.loads(file.metadata()["origin"])
+                facts = file.metadata()
+            origin = json.loads(facts["origin"])
+            if "checksum" in facts:
+                whole = facts["checksum"] == _checksum(named)
+            else:
+                whole = shipped in (None, hashlib.sha256(path.read_bytes()).hexdigest())
+            if not whole:
+                raise ValueError("it does not have its checksum")
             extras = {n.removeprefix("extras."): named.pop(n) for n in [*named] if "extras." in n}
             return cls(**named, extras=extras), origin
         except (SafetensorError, TypeError, KeyError, ValueError) as error:
             raise damaged(path, f"is no measurement of a training ({error})") from error
+
+
+def _checksum(named: Mapping[str, Tensor]) -> str:
+    return hashlib.sha256(save(dict(named))).hexdigest()
 
 
 def _means(values: Tensor, seed: int = 0) -> Tensor:

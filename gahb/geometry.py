@@ -12,6 +12,7 @@ oscillate slowly within regions and along contours, and jump across them. They a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import torch
@@ -52,7 +53,8 @@ def grid_laplacian(image: Tensor, contrast: float | None = 0.1) -> csr_array:
     r"""Return the Laplacian of the pixel grid with edges that are weak across contours.
 
     Horizontal and vertical neighbors i, j have the weight
-    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`, h being the ``contrast``.
+    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`, h being the ``contrast``. The matrix, (H W, H W),
+    is symmetric and positive semidefinite.
 
     Parameters
     ----------
@@ -61,11 +63,6 @@ def grid_laplacian(image: Tensor, contrast: float | None = 0.1) -> csr_array:
     contrast : float, optional
         Difference of gray levels from which an edge counts as a contour; with None all weights
         are 1, and the smoothest vectors are cosines (those of the DCT).
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Symmetric and positive semidefinite, (H W, H W).
 
     Examples
     --------
@@ -89,18 +86,13 @@ def patch_laplacian(
     Parameters
     ----------
     image : Tensor
-        One image, (1, C, H, W).
+        As for :func:`grid_laplacian`, of whose kind the result is.
     radius : float
         Largest distance of pixels with an edge.
     patch : int
         Side of the patches, odd; beyond the border the image is mirrored.
     contrast : float
         Difference of patches from which they count as different.
-
-    Returns
-    -------
-    scipy.sparse.csr_array
-        Symmetric and positive semidefinite, (H W, H W).
 
     Examples
     --------
@@ -147,7 +139,7 @@ def _laplacian(
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
-    """Return the k orthonormal vectors on which a Laplacian is smallest, smoothest first.
+    """Return the k orthonormal vectors, (k, 1, H, W), on which a Laplacian is smallest, in order.
 
     Parameters
     ----------
@@ -157,11 +149,6 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
         How many, below H W.
     size : tuple of int
         Height and width of the image, (H, W).
-
-    Returns
-    -------
-    Tensor
-        (k, 1, H, W) in float64.
 
     Examples
     --------
@@ -186,20 +173,9 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
 
     .. math:: \frac1k \|V R^T\|_F^2
 
-    for orthonormal rows V, of k vectors, and R. It is 1 where the first space lies in the second,
-    and on average l / d for a random second space of l among d dimensions.
-
-    Parameters
-    ----------
-    vectors : Tensor
-        Orthonormal vectors, (k, C, H, W), such as ``basis.eigenvectors[:k]``.
-    reference : Tensor
-        Orthonormal vectors of the same size, (l, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        A number between 0 and 1, in float64.
+    for orthonormal vectors V, (k, C, H, W), such as ``basis.eigenvectors[:k]``, and R of the same
+    size, (l, C, H, W). It is 1 where the first space lies in the second, and on average l / d for a
+    random second space of l among d dimensions.
 
     Examples
     --------
@@ -215,17 +191,9 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
 
 
 def spread(vectors: Tensor) -> Tensor:
-    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i v_i^4`.
+    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i v_i^4`, (k,).
 
-    Parameters
-    ----------
-    vectors : Tensor
-        Vectors of unit length, (k, C, H, W).
-
-    Returns
-    -------
-    Tensor
-        (k,) in float64: 1 for a single pixel, d for a constant.
+    That is 1 for a single pixel, and d for a constant. The vectors, (k, C, H, W), have unit length.
 
     Examples
     --------
@@ -239,7 +207,7 @@ def spread(vectors: Tensor) -> Tensor:
 def contour_frequencies(
     vectors: Tensor, image: Tensor, scale: float = 1.0
 ) -> tuple[Tensor, Tensor]:
-    r"""Return how fast vectors oscillate along and across the contours of an image.
+    r"""Return how fast vectors oscillate along and across the contours of an image, (k,) each.
 
     The direction of the contour at a place is that in which the image changes least, by its
     structure tensor :math:`T = G * (\nabla x \nabla x^T)`. For the unit vector t along it, and the
@@ -249,7 +217,8 @@ def contour_frequencies(
 
     is the squared frequency of v along the contour, and the same for the normal that across it.
     Where v has its steepest places on the contours, as the image itself has, both are too high;
-    their ratio is not.
+    their ratio is not. Frequencies are in radians a pixel where they are low, and 2 at most along
+    each side.
 
     Parameters
     ----------
@@ -259,12 +228,6 @@ def contour_frequencies(
         The image whose contours count, clean or denoised, (1, C, H, W).
     scale : float
         Standard deviation of the Gaussian G, in pixels.
-
-    Returns
-    -------
-    tuple of Tensor
-        Frequencies along and across, (k,) each, in float64: in radians a pixel where they are low,
-        and 2 at most along each side.
 
     Examples
     --------
@@ -361,31 +324,35 @@ def harmonic_overlaps(
         raise ValueError(
             f"images: {len(images)} for {len(y)} noisy ones; accepted: as many, two up"
         )
-    size = (int(y.shape[-2]), int(y.shape[-1]))
     laplacians = laplacians or {"grid": grid_laplacian, "patches": patch_laplacian}
-    harmonics = {
+    references = _harmonics_of(images, k, laplacians)
+    references["cosines"] = [cosines(y.shape[-2], y.shape[-1], k)] * len(y)
+    if components is not None:
+        references["components"] = [components] * len(y)
+    search: dict[str, Any] = {} if tolerance is None else {"k": k, "tolerance": tolerance}
+    found: dict[str, list[Tensor]] = {name: [] for name in references}
+    for i, noisy in enumerate(y.split(1)):
+        vectors = adaptive_basis(f, noisy, sigma=sigma, **search).eigenvectors[:k].cpu()
+        for name, each in references.items():
+            found[name].append(basis_overlap(vectors, each[i]))
+    chance = torch.full((len(y),), k / y[0].numel(), dtype=torch.float64)
+    return {name: torch.stack(values) for name, values in found.items()} | {"chance": chance}
+
+
+def _harmonics_of(
+    images: Tensor, k: int, laplacians: Mapping[str, Laplacian]
+) -> dict[str, list[Tensor]]:
+    """Return the k smoothest vectors for each image: of its own graph, and of two others."""
+    size = (int(images.shape[-2]), int(images.shape[-1]))
+    found = {
         f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
         for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
         for name, laplacian in laplacians.items()
     }
     for name in laplacians:
-        own = harmonics[f"own {name}"]
-        harmonics[f"other {name}"] = own[1:] + own[:1]
-    fixed = {"cosines": cosines(*size, k)}
-    if components is not None:
-        fixed["components"] = components
-    found: dict[str, list[Tensor]] = {}
-    for i, noisy in enumerate(y.split(1)):
-        if tolerance is None:
-            basis = adaptive_basis(f, noisy, sigma=sigma)
-        else:
-            basis = adaptive_basis(f, noisy, k, sigma=sigma, tolerance=tolerance)
-        vectors = basis.eigenvectors[:k].cpu()
-        references = {name: each[i] for name, each in harmonics.items()} | fixed
-        for name, reference in references.items():
-            found.setdefault(name, []).append(basis_overlap(vectors, reference))
-        found.setdefault("chance", []).append(torch.tensor(k / noisy.numel(), dtype=torch.float64))
-    return {name: torch.stack(values) for name, values in found.items()}
+        own = found[f"own {name}"]
+        found[f"other {name}"] = own[1:] + own[:1]
+    return found
 
 
 class GraphHarmonics(BaseDenoiser):

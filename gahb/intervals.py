@@ -57,10 +57,12 @@ class Estimate:
         """Both ends of the interval."""
         return self.low, self.high
 
+    def __format__(self, spec: str) -> str:
+        value, low, high = (format(x, spec or ".2f") for x in (self.value, self.low, self.high))
+        return f"{value} (no interval)" if math.isnan(self.low) else f"{value} [{low}, {high}]"
+
     def __str__(self) -> str:
-        known = not math.isnan(self.low)
-        bounds = f"[{self.low:.2f}, {self.high:.2f}]" if known else "(no interval)"
-        return f"{self.value:.2f} {bounds}"
+        return format(self)
 
 
 # --- Means ---

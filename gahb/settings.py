@@ -18,24 +18,6 @@ from tqdm.auto import tqdm
 
 from gahb.checks import check_choice
 
-__all__ = [
-    "EDITIONS",
-    "DamagedError",
-    "artifacts_folder",
-    "atomic_write",
-    "cache_folder",
-    "checkout",
-    "damaged",
-    "data_folder",
-    "edition",
-    "progress",
-    "quiet",
-    "read_json",
-    "released_folder",
-    "remove_leftovers",
-    "write_json",
-]
-
 EDITIONS = ("smoke", "laptop", "colab", "paper")
 LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
 CHECKSUM = "checksum"

@@ -42,7 +42,7 @@ SAME = 0.95  # cosine above which the paper removes images as duplicates
 
 @torch.no_grad()
 def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
-    """Return the cosines of the angles between images i of ``a`` and of ``b`` (Figure 2, blue).
+    """Return the cosine of the angle between image i of ``a`` and of ``b``, (n,) (Figure 2, blue).
 
     Parameters
     ----------
@@ -52,11 +52,6 @@ def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
         Subtract every image's own mean first, as the released code of the paper does; otherwise
         the plain normalized inner product, which the paper's text states. An image without
         direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
-
-    Returns
-    -------
-    Tensor
-        (n,) in float64.
 
     Examples
     --------

@@ -8,15 +8,6 @@ from torch import Tensor
 from gahb.checks import check_count, check_finite, check_images
 from gahb.devices import in_double, with_double
 
-__all__ = [
-    "check_batch",
-    "check_orthonormal",
-    "directions",
-    "gray_levels",
-    "repeated",
-    "rows",
-]
-
 ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
 
 

@@ -11,7 +11,7 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_choice, check_images, check_number
+from gahb.checks import check_choice, check_images, check_range
 from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import weight_of
 
@@ -306,7 +306,7 @@ def wrap(
     check_choice("kind", kind, list(KINDS))
     if scheduler is not None and kind != "diffusers":
         raise ValueError(f"scheduler: the kind {kind!r} takes none")
-    levels = KINDS[kind] if data_range is None else _checked_range(data_range)
+    levels = KINDS[kind] if data_range is None else check_range("data_range", data_range)
     for name, value in conditioning.items():
         if isinstance(value, Tensor) and value.ndim and len(value) != 1:
             raise ValueError(f"{name}: of {len(value)} images; accepted: of one, (1, ...), for all")
@@ -395,15 +395,3 @@ def _used_by(function: Any) -> Iterator[Any]:
         yield from (*variables.nonlocals.values(), *variables.globals.values())
     else:
         yield from getattr(function, "__dict__", {}).values()
-
-
-def _checked_range(data_range: Any) -> tuple[float, float]:
-    accepted = "two finite numbers (low, high), low below high"
-    if not isinstance(data_range, tuple | list) or len(data_range) != 2:
-        raise TypeError(f"data_range: {data_range!r} is not {accepted}")
-    low, high = data_range
-    for level in (low, high):
-        check_number("data_range", level, -float("inf"))
-    if not -float("inf") < low < high:
-        raise ValueError(f"data_range: {data_range!r} is not {accepted}")
-    return float(low), float(high)

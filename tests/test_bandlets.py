@@ -10,9 +10,10 @@ import pywt
 import torch
 from torch import Tensor
 
-from gahb.bandlets import Bandlets, Wavelets, wavelet_basis
-from gahb.bandlets.bases import (
+from gahb.bandlets import (
     WAVELETS,
+    Bandlets,
+    Wavelets,
     analysis,
     bases,
     best_approximation,
@@ -20,6 +21,7 @@ from gahb.bandlets.bases import (
     order,
     scales_of,
     synthesis,
+    wavelet_basis,
 )
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve

@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.bandlets import OracleBandlets, wavelet_basis
-from gahb.bandlets.bases import bases, best_shrinkage
+from gahb.bandlets import OracleBandlets, bases, best_shrinkage, wavelet_basis
 from gahb.images.calpha import calpha_images
 from gahb.metrics import psnr_curve, sigma_from_psnr
 from gahb.optimal import OracleBasis

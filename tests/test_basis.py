@@ -20,8 +20,7 @@ from gahb.basis import (
 )
 from gahb.basis.jacobian import Jacobian, jacobian_at
 from gahb.denoiser import Denoiser
-from gahb.networks import BFCNN, UNet
-from gahb.networks.architectures import BiasFreeNorm
+from gahb.networks import BFCNN, BiasFreeNorm, UNet
 from gahb.optimal import EmpiricalBayes
 
 DTYPES = [torch.float32, torch.float64]

@@ -58,7 +58,7 @@ def random_unet(blocks: int, width: int) -> UNet:
     """A UNet whose normalization is not trivial."""
     network = UNet(blocks, width)
     for norm in network.modules():
-        if isinstance(norm, gahb.networks.architectures.BiasFreeNorm):
+        if isinstance(norm, gahb.networks.BiasFreeNorm):
             nn.init.uniform_(norm.gamma, 0.5, 1.5)
             nn.init.uniform_(norm.running_sd, 0.5, 1.5)
     return network.eval()

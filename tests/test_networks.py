@@ -7,8 +7,14 @@ import torch
 import torch.nn.functional as F
 
 import gahb
-from gahb.networks import BFCNN, UNet, from_released, receptive_field
-from gahb.networks.architectures import BiasFreeNorm, divided_by_deviation
+from gahb.networks import (
+    BFCNN,
+    BiasFreeNorm,
+    UNet,
+    divided_by_deviation,
+    from_released,
+    receptive_field,
+)
 
 
 def randomize(network):
@@ -53,7 +59,7 @@ def test_evaluation_folds_the_scale_without_changing_the_output():
     y = torch.randn(2, 1, 16, 16)
     folded = network(y)
     for module in network.modules():
-        if isinstance(module, gahb.networks.architectures.NormalizedConv):
+        if isinstance(module, gahb.networks.NormalizedConv):
             module.forward = lambda x, m=module: F.relu(m.conv(x) * m.norm.scale()[:, None, None])
     assert torch.allclose(network(y), folded, atol=1e-5)
 

@@ -24,7 +24,8 @@ from gahb.book.figures.report import (
 from gahb.denoiser import BaseDenoiser
 from gahb.metrics import psnr_curve
 from gahb.optimal import EmpiricalBayes, Gaussian
-from gahb.report import NO_IMAGES, Report, memorization_report
+from gahb.report import Report, memorization_report
+from gahb.report.result import NO_IMAGES
 from gahb.sampling import sample
 from gahb.similarity import (
     VERDICTS,

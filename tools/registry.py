@@ -19,7 +19,7 @@ REGISTRY = ROOT / "gahb" / "book" / "registry.txt"
 def registry() -> str:
     """Return one line per file of the laptop edition: its path in artifacts/, and its SHA-256."""
     laptop = ARTIFACTS / "laptop"
-    stored = chain(*map(laptop.glob, (*STORED, "dynamics/*.safetensors")))
+    stored = chain(*map(laptop.glob, STORED))
     sums = {path: sha256(path) for path in stored}
     for path in laptop.glob(f"*/{MANIFEST}"):
         sums |= {path.parent / name: of for name, of in read_json(path)["sha256"].items()}

@@ -16,16 +16,6 @@ from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
 
-__all__ = [
-    "Basis",
-    "adaptive_basis",
-    "coefficients",
-    "effective_rank",
-    "principal_angles",
-    "projection",
-    "rank_above",
-]
-
 BLOCK = 4  # vectors at a time: few need fewer products in all, many take less time each
 LOOKS = 4  # powers of S times other random vectors, before eigenvalues count as the leading ones
 
@@ -242,6 +232,7 @@ def principal_angles(a: Tensor, b: Tensor) -> Tensor:
     """
     smaller, larger = sorted((_columns("a", a), _columns("b", b, like=a)), key=lambda q: q.shape[1])
     cosines = torch.linalg.svdvals(smaller.T @ larger).clamp(max=1)
+    # scipy.linalg.subspace_angles loses small angles where others are large.
     sines = torch.linalg.svdvals(smaller - larger @ (larger.T @ smaller)).flip(0).clamp(max=1)
     return torch.where(cosines.square() > 0.5, sines.arcsin(), cosines.arccos())
 

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -17,15 +16,6 @@ from gahb.checks import check_count, check_images
 from gahb.denoiser import at, evaluation
 from gahb.devices import held, images_at_a_time, in_batches
 from gahb.settings import progress
-
-__all__ = [
-    "CHUNK",
-    "Function",
-    "Jacobian",
-    "equivalent_filters",
-    "jacobian_at",
-    "jacobians_at",
-]
 
 CHUNK = 64  # products at a time: faster than fewer, and no slower than more, on a CPU
 HALF = (torch.float16, torch.bfloat16)
@@ -144,47 +134,30 @@ def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
     _check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
-    whole = _full_precision(f, y.dtype)
-    with evaluation(f), _constant_weights(f), whole, attention, torch.inference_mode(False):
+    mode, weights = evaluation(f, autocast=False), _constant_weights(f, y.dtype)
+    with mode, weights, attention, torch.inference_mode(False):
         y = y.detach().clone()
         _check_differentiable(f, y)
         yield Jacobian(f, y)
 
 
 @contextmanager
-def _constant_weights(f: Function) -> Iterator[None]:
-    """Keep the weights of a network out of what is differentiated, inside the block."""
-    network = f if isinstance(f, nn.Module) else nn.Module()
-    learned = [weight for weight in network.parameters() if weight.requires_grad]
+def _constant_weights(f: Function, dtype: torch.dtype) -> Iterator[None]:
+    """Keep the weights out of what is differentiated; those of half precision are of ``dtype``."""
+    tensors = list(held(f))
+    learned = [tensor for tensor in tensors if tensor.requires_grad]
+    halves = {tensor: tensor.data for tensor in tensors if tensor.dtype in HALF}
     try:
         for weight in learned:
             weight.requires_grad_(False)
-        yield
-    finally:
-        for weight in learned:
-            weight.requires_grad_(True)
-
-
-@contextmanager
-def _full_precision(f: Function, dtype: torch.dtype) -> Iterator[None]:
-    """Let a network of half precision, or one that takes to it by itself, compute in another."""
-    halves = {tensor: tensor.data for tensor in held(f) if tensor.dtype in HALF}
-    enter = torch.autocast.__enter__
-
-    def enter_disabled(region: torch.autocast) -> Any:
-        entered = enter(region)  # which notes what is to be restored at its end
-        torch.set_autocast_enabled(region.device, False)
-        return entered
-
-    try:
-        torch.autocast.__enter__ = enter_disabled  # type: ignore[method-assign]
         for tensor in halves:
             tensor.data = tensor.data.to(dtype)
         yield
     finally:
-        torch.autocast.__enter__ = enter  # type: ignore[method-assign]
         for tensor, data in halves.items():
             tensor.data = data
+        for weight in learned:
+            weight.requires_grad_(True)
 
 
 def _check_precision(f: Function, y: Tensor) -> None:
@@ -223,7 +196,7 @@ def equivalent_filters(
     *,
     sigma: float | Tensor | None = None,
 ) -> Tensor:
-    r"""Return the filters by which a denoiser computes pixels: rows of its Jacobian [1]_.
+    r"""Return the filters by which a denoiser computes pixels, (n, C, H, W): rows of J [1]_.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
     :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6).
@@ -234,13 +207,6 @@ def equivalent_filters(
         As for :func:`gahb.adaptive_basis`: a denoiser and one noisy image, (1, C, H, W).
     pixels : sequence of (int, int)
         Rows and columns of n pixels, of the first channel where there are several.
-    sigma : float or Tensor, optional
-        Noise level, for denoisers that are not blind.
-
-    Returns
-    -------
-    Tensor
-        (n, C, H, W).
 
     References
     ----------

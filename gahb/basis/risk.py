@@ -10,11 +10,9 @@ from torch import Tensor
 
 from gahb.basis.jacobian import CHUNK, Function, jacobian_at, jacobians_at
 from gahb.checks import check_count, check_images, check_number
-from gahb.denoiser import at
+from gahb.denoiser import SMALLEST, at
 from gahb.devices import in_double
 from gahb.intervals import Estimate, mean, of_means
-
-__all__ = ["Risk", "Trace", "sure", "trace_jacobian"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,7 +105,7 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
     >>> float(sure(lambda y: 1 * y, torch.rand(5, 1, 8, 8), sigma=0.5).per_image.mean())
     16.0
     """
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    check_number("sigma", sigma, low=SMALLEST)
     estimates, products = _estimates_and_products(at(f, sigma), y, probes, seed)
     residuals = (in_double(y.detach()).cpu() - estimates).flatten(1)
     d = residuals.shape[1]

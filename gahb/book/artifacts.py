@@ -20,6 +20,7 @@ from gahb.book import recipes
 from gahb.book.released import released_network
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device
+from gahb.dynamics import Dynamics
 from gahb.training import Recipe, train
 from gahb.training.loop import FINAL_IMAGES, measured
 from gahb.training.record import (
@@ -33,9 +34,13 @@ from gahb.training.record import (
     read_manifest,
 )
 
-__all__ = ["Verdict", "fetch", "history", "load", "log", "manifest", "verify"]
-
-STORED = ("variance/*.json", "harmonics/*.json", "measured/*.json", "scorecard.json")
+STORED = (
+    "variance/*.json",
+    "harmonics/*.json",
+    "measured/*.json",
+    "scorecard.json",
+    "dynamics/*.safetensors",
+)
 TOLERANCE = 0.01  # dB, between the stored and the measured PSNR
 
 
@@ -150,9 +155,11 @@ def shipped(path: Path) -> str | None:
 
 def read_stored(path: Path) -> Any:
     """Return a stored measurement, or None; if it is damaged, say the command that mends it."""
-    name = path.relative_to(settings.artifacts_folder()).as_posix()
+    expected = registry().get(path.relative_to(settings.artifacts_folder()).as_posix())
     with mending(path):
-        return settings.read_json(path, registry().get(name))
+        if path.suffix == ".json":
+            return settings.read_json(path, expected)
+        return Dynamics.load(path, expected)
 
 
 def measurement(

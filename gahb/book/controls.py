@@ -13,8 +13,6 @@ from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.training import Recipe
 from gahb.vectors import gray_levels
 
-__all__ = ["NAMES", "box_blur", "identity", "of", "zero"]
-
 NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
 
 

@@ -18,8 +18,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from gahb.checks import check_number
 from gahb.training import Recipe
 
-__all__ = ["PROCESSORS", "UTILIZATION", "Cost", "Processor", "cost", "overview", "plan"]
-
 UTILIZATION = 0.3  # of the peak speed: convolutions of few channels reach less than products
 GIGA, TERA, HOUR = 1e9, 1e12, 3600
 

@@ -16,8 +16,6 @@ from gahb.dynamics import Dynamics, follow
 from gahb.metrics import noisy
 from gahb.training import Recipe, snapshots, train
 
-__all__ = ["dynamics", "followed", "measure_dynamics"]
-
 TEST_IMAGES = 64
 SIGMA, VECTORS, LARGEST = 0.15, 30, 16  # of the basis; pixels a side up to which it is measured
 
@@ -37,11 +35,10 @@ def dynamics(name: str) -> Dynamics:
             raise FileNotFoundError(f"name: {name} was not measured along its training; {again}")
         train(recipe, again=not any(snapshots(recipe)), keep_snapshots=True)
         return measure_dynamics(name)
-    with artifacts.mending(path):
-        found, origin = Dynamics.load(path)
-    if origin["hash"] != recipe.hash:
+    stored: tuple[Dynamics, dict[str, str]] = artifacts.read_stored(path)
+    if stored[1]["hash"] != recipe.hash:
         raise ValueError(f"name: {name} was measured along another version of it; {again}")
-    return found
+    return stored[0]
 
 
 def followed(pattern: str) -> dict[int, tuple[Recipe, Dynamics]]:

@@ -16,8 +16,6 @@ from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
 
-__all__ = ["FEATURES", "SIGMA", "measure_overlaps", "overlaps"]
-
 SIGMA = 0.15
 COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
 TRAINING_IMAGES = 1_000  # whose principal components are taken
@@ -31,7 +29,8 @@ def overlaps(
 ) -> dict[str, Tensor]:
     """Return what the leading space of a network shares with harmonics, for each test image.
 
-    The laptop edition ships the measurement; the others measure where it is missing.
+    The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition ships the
+    measurement; the others measure where it is missing.
 
     Parameters
     ----------
@@ -43,11 +42,6 @@ def overlaps(
         Noise level of these images.
     features : float
         Number of vectors, as a share of the pixels.
-
-    Returns
-    -------
-    dict of str to Tensor
-        As :func:`gahb.geometry.harmonic_overlaps` gives it.
     """
     recipe, path = recipes.get(name), _file(name, control, sigma, features)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")

@@ -21,17 +21,6 @@ from gahb.settings import DamagedError, artifacts_folder, edition, read_json, wr
 from gahb.training import Recipe, train
 from gahb.training.record import CHECKPOINT, folder_of, read_checkpoint
 
-__all__ = [
-    "CLUSTERS",
-    "Job",
-    "Progress",
-    "jobs_folder",
-    "progress",
-    "record_job",
-    "submit",
-    "sweep",
-]
-
 CLUSTERS = ("local", "slurm")
 SIGNAL = "USR1"  # tells a job to make room, as many Slurm sites send it
 TIME_LIMITS = 100  # how often a job may reach its time limit and go on from its checkpoint

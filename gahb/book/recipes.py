@@ -15,8 +15,6 @@ from gahb import settings
 from gahb.checks import check_choice, shown
 from gahb.training import Recipe
 
-__all__ = ["SUBSETS", "by_figure", "every", "find", "get", "pending"]
-
 SUBSETS = ("S1", "S2")
 
 

@@ -16,9 +16,6 @@ from gahb.networks import BFCNN, UNet, from_released
 from gahb.settings import released_folder
 from gahb.training import Recipe
 
-__all__ = ["checkpoint", "released_network"]
-
-
 KINDS: dict[str, tuple[str, type[nn.Module]]] = {"unet": ("UNet", UNet), "bfcnn": ("BF_CNN", BFCNN)}
 DATA = {"celeba": "celeba", "celeba_hq": "celebahq", "lsun_bedroom": "bedroom"}
 """What the name of the data contains, in small letters and digits alone."""

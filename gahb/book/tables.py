@@ -9,8 +9,6 @@ from typing import Any
 
 from torch import Tensor
 
-__all__ = ["table"]
-
 WIDTH = 60
 GAP = "   "
 ROUNDED = "z.2f"

@@ -12,12 +12,11 @@ from gahb import images, settings
 from gahb.book import artifacts, recipes
 from gahb.book.recipes import SUBSETS
 from gahb.checks import check_choice, check_count
-from gahb.report import NO_IMAGES, Report, memorization_report
+from gahb.report import Report, memorization_report
+from gahb.report.result import NO_IMAGES
 from gahb.similarity import SAME
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
-
-__all__ = ["closest_images", "measure_variance", "variance"]
 
 SAMPLES = {"smoke": 8, "laptop": 256, "colab": 256, "paper": 1000}
 SEED = 0

@@ -16,8 +16,6 @@ from PIL import Image
 
 from gahb.checks import check_count
 
-__all__ = ["stepper"]
-
 MOST_FRAMES = 20
 MOST_BYTES = 1_000_000  # of all frames: they become a part of the page
 COLORS = 256  # more than a figure of grays and a few colors needs, at half the bytes

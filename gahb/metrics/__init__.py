@@ -1,7 +1,14 @@
 """How well a denoiser does: PSNR curves, their slopes, and gaps to the test set and the optimum."""
 
 from gahb.intervals import Estimate
-from gahb.metrics.agreement import agreement, best_predictors, r_squared
+from gahb.metrics.comparison import (
+    Divergence,
+    agreement,
+    best_predictors,
+    error_dimensions,
+    kl_gap,
+    r_squared,
+)
 from gahb.metrics.curves import (
     Curve,
     noisy,
@@ -10,8 +17,6 @@ from gahb.metrics.curves import (
     psnr_from_sigma,
     sigma_from_psnr,
 )
-from gahb.metrics.divergence import Divergence, kl_gap
-from gahb.metrics.subspaces import error_dimensions
 
 __all__ = [
     "Curve",

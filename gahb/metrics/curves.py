@@ -13,22 +13,10 @@ import torch
 from torch import Tensor
 
 from gahb.checks import as_numbers, check_count, check_images, check_number, check_type
-from gahb.denoiser import at, evaluation
+from gahb.denoiser import SMALLEST, at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
 from gahb.settings import progress
-
-__all__ = [
-    "Curve",
-    "Function",
-    "denoised",
-    "noisy",
-    "psnr",
-    "psnr_curve",
-    "psnr_from_sigma",
-    "sigma_from_psnr",
-    "unit_noise",
-]
 
 Function = Callable[..., Tensor]
 Level = TypeVar("Level", float, Tensor)
@@ -60,7 +48,7 @@ def psnr_from_sigma(sigma: Level) -> Level:
     20.0
     """
     for extreme in map(float, sigma.aminmax()) if isinstance(sigma, Tensor) else (sigma,):
-        check_number("sigma", extreme, low=torch.finfo(torch.float32).tiny)
+        check_number("sigma", extreme, low=SMALLEST)
     # 0 - ..., since -20 times the logarithm of 1 would be -0.0
     return 0 - 20 * (sigma.log10() if isinstance(sigma, Tensor) else math.log10(sigma))
 
@@ -70,12 +58,7 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
 
     Errors below 1e-15, the rounding of float32, count as 1e-15: an exact copy has 150 dB rather
     than infinity, so that averages over images stay finite. In float64, on the CPU where the
-    device of ``x`` has none.
-
-    Parameters
-    ----------
-    x_hat, x : Tensor
-        Estimated and clean images, on the scale where images lie in [0, 1], (n, C, H, W).
+    device of ``x`` has none. Images, (n, C, H, W), are on the scale where clean ones are in [0, 1].
 
     Examples
     --------
@@ -83,27 +66,24 @@ def psnr(x_hat: Tensor, x: Tensor) -> Tensor:
     >>> psnr(x + 0.1, x).round()
     tensor([20., 20.], dtype=torch.float64)
     """
+    check_alike(x_hat, x)
+    mse = (in_double(x_hat) - in_double(x)).square().flatten(1).mean(1)
+    return -10 * mse.clamp(min=10 ** (-HIGHEST_PSNR / 10)).log10()
+
+
+def check_alike(x_hat: Tensor, x: Tensor) -> None:
+    """Raise unless both are images, as many and of one size."""
     check_images("x", x)
     check_images("x_hat", x_hat)
     if x_hat.shape != x.shape:
         raise ValueError(f"x_hat: shape {tuple(x_hat.shape)} is not that of x, {tuple(x.shape)}")
-    mse = (in_double(x_hat) - in_double(x)).square().flatten(1).mean(1)
-    return -10 * mse.clamp(min=10 ** (-HIGHEST_PSNR / 10)).log10()
 
 
 def noisy(x: Tensor, sigma: float | Tensor, seed: int = 0) -> Tensor:
     r"""Return noisy images :math:`y = x + \sigma z` of unit Gaussian noise z.
 
     The noise is that of :func:`gahb.psnr_curve`: that of image i depends on ``seed`` and i alone.
-
-    Parameters
-    ----------
-    x : Tensor
-        Clean images, (n, C, H, W).
-    sigma : float or Tensor
-        Noise level, or one for each image, (n,).
-    seed : int
-        Fixes the noise.
+    There is one noise level, or one for each of the images (n, C, H, W), a tensor (n,).
 
     Examples
     --------
@@ -264,13 +244,15 @@ class Curve:
         >>> print(curve.largest(), curve.smallest())
         4.00 [4.00, 5.58] 2.00 [-1.58, 4.00]
         """
-        low, high = self._bounds(together=len(self.x))
-        return Estimate(*(float(values.max()) for values in (self.value, low, high)))
+        return Estimate(*(float(values.max()) for values in self._together()))
 
     def smallest(self) -> Estimate:
         """Return the smallest value over the noise levels, as :meth:`largest` does the largest."""
-        low, high = self._bounds(together=len(self.x))
-        return Estimate(*(float(values.min()) for values in (self.value, low, high)))
+        return Estimate(*(float(values.min()) for values in self._together()))
+
+    def _together(self) -> tuple[Tensor, ...]:
+        """Return the values, and bounds that hold at all levels at once, (k,) each."""
+        return self.value, *self._bounds(together=len(self.x))
 
     def between(self, low: float, high: float) -> Curve:
         """Return the curve over the noise levels in [low, high]."""

@@ -19,9 +19,6 @@ from gahb.devices import in_double
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch, check_orthonormal, rows
 
-__all__ = ["EmpiricalBayes", "Gaussian", "GaussianMixture", "Oracle", "OracleBasis"]
-
-
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
 
 

@@ -23,12 +23,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gahb.checks import check_count, check_images, check_number
-from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
+from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.optimal.densities import Gaussian, check_training_images
 from gahb.vectors import gray_levels
-
-__all__ = ["CovarianceLocal", "EquivariantLocal", "Local"]
 
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
@@ -130,7 +128,7 @@ class Local(Masked):
         if not self.patch:
             raise ValueError("patch: no noise level; accepted: at least one")
         for level, side in self.patch.items():
-            check_number("patch", level, low=torch.finfo(torch.float32).tiny)
+            check_number("patch", level, low=SMALLEST)
             check_count("patch", side)
             if side % 2 == 0:
                 raise ValueError(f"patch: {side} is even; accepted: an odd number of pixels")
@@ -151,13 +149,13 @@ class Local(Masked):
 
 
 class EquivariantLocal(Local):
-    r"""Equivariant local score machine: the posterior over patches of all places [1]_.
+    r"""Equivariant local score machine: the posterior over patches of all places.
 
     A convolution does not know where it is, and so the patch around a pixel is compared with those
     around all pixels of all training images. But zero padding gives borders away: where patches
     reach beyond the image, they are compared only with patches that do so by the same number of
-    pixels on the same sides ("boundary-broken" in [1]_). In a corner the place is known, and the
-    machine is :class:`Local`.
+    pixels on the same sides ("boundary-broken", Kamb and Ganguli, 2025). In a corner the place is
+    known, and the machine is :class:`Local`.
 
     Parameters
     ----------
@@ -166,11 +164,6 @@ class EquivariantLocal(Local):
     precision : torch.dtype
         In which patches of several places are compared; float32 takes half the time of float64,
         for errors of some 1e-5.
-
-    References
-    ----------
-    .. [1] M. Kamb, S. Ganguli. An analytic theory of creativity in convolutional diffusion models.
-       International Conference on Machine Learning, 2025.
 
     Examples
     --------

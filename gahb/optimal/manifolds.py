@@ -29,9 +29,6 @@ from gahb.images.manifolds import (
     sine_waves,
 )
 
-__all__ = ["Disks", "ManifoldDenoiser", "Ray", "Sines", "box_of_mass", "gauss_legendre"]
-
-
 COARSE = 6  # points along each side of the grids that search for the mass
 NEGLIGIBLE = -14.0  # log density, relative to the highest found, of points that are left out
 RESOLVED = 4  # spacings of a grid over which the mass extends when the search ends

@@ -23,20 +23,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_number
-from gahb.denoiser import at, check_levels, evaluation, limits_of
+from gahb.checks import check_choice, check_count, check_number, listed
+from gahb.denoiser import SMALLEST, at, check_levels, evaluation, limits_of
 from gahb.devices import images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
 from gahb.sampling.measurement import Measurement
 from gahb.settings import progress
 
-__all__ = ["Samples", "Schedule", "Trajectory", "sample"]
-
 SCHEDULES = ("accelerated", "fixed")
-TINY = torch.finfo(torch.float32).tiny
 empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is
 PATIENCE = 3  # times the steps towards a constant estimate
-NAMED_AT_MOST = 10  # images in an error
 
 
 @dataclass(frozen=True)
@@ -56,10 +52,10 @@ class Schedule:
     kind: str = "accelerated"
 
     def __post_init__(self) -> None:
-        check_number("h", self.h, low=TINY, high=1)
-        check_number("beta", self.beta, low=TINY, high=1)
-        check_number("sigma_0", self.sigma_0, low=TINY)
-        check_number("sigma_end", self.sigma_end, low=TINY, high=self.sigma_0)
+        check_number("h", self.h, low=SMALLEST, high=1)
+        check_number("beta", self.beta, low=SMALLEST, high=1)
+        check_number("sigma_0", self.sigma_0, low=SMALLEST)
+        check_number("sigma_end", self.sigma_end, low=SMALLEST, high=self.sigma_0)
         check_choice("schedule", self.kind, SCHEDULES)
 
     def size(self, t: int) -> float:
@@ -91,6 +87,10 @@ class Schedule:
             t += 1
             sigma *= self.shrinkage(t)
         return t
+
+    def patience(self) -> int:
+        """Return the number of steps after which an image is given up."""
+        return PATIENCE * replace(self, sigma_0=max(self.sigma_0, 1.0)).exact_steps()
 
 
 class Noise:
@@ -221,8 +221,7 @@ def sample(
     shape = _checked_shape(n, size, channels)
     steps = Schedule(h, beta, sigma_0, sigma_end, schedule)
     check_levels(f, sigma_0=sigma_0, sigma_end=sigma_end)
-    if max_steps is None:
-        max_steps = PATIENCE * replace(steps, sigma_0=max(sigma_0, 1.0)).exact_steps()
+    max_steps = steps.patience() if max_steps is None else max_steps
     check_count("max_steps", max_steps)
     check_count("batch_size", 1 if batch_size is None else batch_size)
     middle = _checked_mean(mean, shape, f)
@@ -242,8 +241,7 @@ def sample(
     start = partial(_estimate, f, sigma=middle.new_full((1,), sigma_0))
     with evaluation(f), progress(n, "sampling", "image") as bar:
         in_batches(run, n, batch_size or images_at_a_time(start, middle[None]))
-    way = record.way if len(record.way.steps) else None
-    return Samples(record.images, record.steps, torch.stack(record.sigma, dim=1), way)
+    return record.samples()
 
 
 class State(NamedTuple):
@@ -325,6 +323,11 @@ class Record:
         self.way.denoised[there] = denoised[:, None]
         self.way.sigma[there] = sigma[:, None]
 
+    def samples(self) -> Samples:
+        """Return what has been kept."""
+        way = self.way if len(self.way.steps) else None
+        return Samples(self.images, self.steps, torch.stack(self.sigma, dim=1), way)
+
     def require(self, which: Tensor, steps: Schedule) -> None:
         """Raise RuntimeError, naming them, unless the images ``which`` have all finished."""
         failed = which[self.steps[which] < 0]
@@ -333,15 +336,9 @@ class Record:
         level = f"diverged: their noise level is not finite, or above {steps.bound:g}"
         end = f"did not fall below sigma_end = {steps.sigma_end:g} in {len(self.sigma) - 1} steps"
         problems = (("f", failed[~slow], level), ("max_steps", failed[slow], end))
-        told = [f"{argument}: {_named(i)} {problem}" for argument, i, problem in problems if len(i)]
+        told = [f"{name}: images {listed(i.tolist())} {why}" for name, i, why in problems if len(i)]
         if told:
             raise RuntimeError("; ".join(told))
-
-
-def _named(which: Tensor) -> str:
-    listed = ", ".join(str(i) for i in which[:NAMED_AT_MOST].tolist())
-    rest = len(which) - NAMED_AT_MOST
-    return f"images {listed}" + (f" and {rest} others" if rest > 0 else "")
 
 
 def _checked_shape(n: int, size: Any, channels: int) -> tuple[int, int, int]:

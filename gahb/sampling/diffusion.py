@@ -27,8 +27,6 @@ from gahb.devices import device_of, images_at_a_time, in_batches
 from gahb.sampling.algorithm import Noise
 from gahb.settings import progress
 
-__all__ = ["noise_schedule", "reverse_diffusion"]
-
 RHO = 7.0
 
 
@@ -59,7 +57,9 @@ def reverse_diffusion(
     sigma_end: float = 0.01,
     batch_size: int | None = None,
 ) -> Tensor:
-    r"""Sample images by the reverse of the diffusion that adds noise to ``start``.
+    r"""Sample images by the reverse of the diffusion that adds noise to ``start``, (n, C, H, W).
+
+    They are on the CPU, and not clipped to [0, 1].
 
     Parameters
     ----------
@@ -83,11 +83,6 @@ def reverse_diffusion(
         First and last noise level; the estimate at the last is returned.
     batch_size : int, optional
         Images at a time; by default 64, on a GPU as many as its memory holds.
-
-    Returns
-    -------
-    Tensor
-        (n, C, H, W), on the CPU; not clipped to [0, 1].
 
     Examples
     --------

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_images
 
-__all__ = ["Measurement", "inpainting", "random_projection", "super_resolution"]
-
 TOLERANCE = 1e-3
 
 

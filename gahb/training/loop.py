@@ -45,17 +45,6 @@ from gahb.training.record import (
     write_snapshot,
 )
 
-__all__ = [
-    "FINAL_IMAGES",
-    "INPUT_PSNR",
-    "SNAPSHOT_IMAGES",
-    "Batches",
-    "Window",
-    "measured",
-    "snapshot_updates",
-    "train",
-]
-
 
 class Batches:
     """The batches of one training, by the number of the update; ``processes`` share each.
@@ -182,9 +171,10 @@ def train(
 ) -> Denoiser:
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
-    Minimizes the mean squared error of equation 4, written on the residual: the network is to
+    It minimizes the mean squared error of equation 4, written on the residual: the network is to
     give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
     go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
+    The denoiser is on the device of the training.
 
     Parameters
     ----------
@@ -195,11 +185,6 @@ def train(
         stays until the new one is finished.
     keep_snapshots : bool
         Whether to keep the weights along the way as well, for :func:`gahb.training.snapshots`.
-
-    Returns
-    -------
-    Denoiser
-        The trained denoiser, on the device of the training.
 
     Examples
     --------

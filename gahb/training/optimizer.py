@@ -11,9 +11,6 @@ from torch import Tensor, nn
 
 from gahb.training.recipe import Recipe
 
-__all__ = ["Muon", "Optimizer", "annealing"]
-
-
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)  # coefficients of Muon's odd polynomial of degree 5
 WARM_UP = 100  # updates, for a learning rate that is constant afterwards
 
@@ -34,14 +31,7 @@ class Muon(torch.optim.Optimizer):
     A weight (out, in) is that of a transformer, where nothing makes up for its norm, as in the
     products of attention. It takes steps of the length :math:`\eta \|W_0\|` and keeps its own norm.
 
-    Parameters
-    ----------
-    weights : iterable of Parameter
-        Weights (out, in, k, k), in any memory format, or (out, in).
-    lr : float
-        Length :math:`\eta` of a step, as a fraction of the weight's norm.
-    momentum : float
-        Decay of the (Nesterov) momentum.
+    ``lr`` is :math:`\eta`, and ``momentum`` the decay of the (Nesterov) momentum.
     """
 
     def __init__(self, weights: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
@@ -80,15 +70,7 @@ def orthogonalized(matrix: Tensor, steps: int = 5) -> Tensor:
 
 
 class Optimizer:
-    """The optimizer of a recipe, in one or two parts, and its schedule.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        Gives the optimizer's name, its learning rate and step, and the schedule.
-    network : torch.nn.Module
-        The network to train, already on its device.
-    """
+    """The optimizer of a recipe for a network on its device, in one or two parts, with schedule."""
 
     def __init__(self, recipe: Recipe, network: nn.Module) -> None:
         if recipe.optimizer == "muon-1":

@@ -19,8 +19,6 @@ from gahb.checks import check_choice, check_count, check_number, shown
 from gahb.networks import BFCNN, Dense, Transformer, UNet
 from gahb.settings import EDITIONS
 
-__all__ = ["NOISE_LAWS", "OPTIMIZERS", "WEIGHTS", "Recipe"]
-
 NETWORKS: dict[str, Callable[[Recipe], nn.Module]] = {
     "unet": lambda recipe: UNet(recipe.depth, recipe.width, recipe.channels),
     "bfcnn": lambda recipe: BFCNN(recipe.depth, recipe.width, recipe.channels),

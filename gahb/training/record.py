@@ -24,28 +24,6 @@ from gahb.denoiser import Denoiser
 from gahb.settings import atomic_write, damaged
 from gahb.training.recipe import Recipe
 
-__all__ = [
-    "CHECKPOINT",
-    "LOG",
-    "MANIFEST",
-    "WEIGHTS",
-    "History",
-    "digest",
-    "folder_of",
-    "forget",
-    "history",
-    "is_finite",
-    "load_network",
-    "locked",
-    "read_checkpoint",
-    "read_log",
-    "read_manifest",
-    "require_same_images",
-    "snapshots",
-    "write_record",
-    "write_snapshot",
-]
-
 WEIGHTS, LOG, MANIFEST = "weights.safetensors", "log.jsonl", "manifest.json"
 CHECKPOINT, SNAPSHOTS, LOCK = "checkpoint.pt", "snapshots", ".lock"
 

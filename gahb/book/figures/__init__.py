@@ -9,55 +9,29 @@ look of the book, whatever the settings of the caller.
 the caller's, ``ax.set_title("Test images")``.
 """
 
-from gahb.book.figures.curves import (
-    curve_against_updates,
-    curves_against,
-    gap_map,
-    gaps,
-    psnr_curves,
-    psnr_slopes,
-    rank_against_residual,
-    time_map,
-    variance_and_bias,
-)
-from gahb.book.figures.densities import density_1d, density_2d
-from gahb.book.figures.images import (
-    as_gray,
-    basis_vectors,
-    drawn_from_one_noise,
-    image_grid,
-    shrinkage_and_coefficients,
-    shrinkage_factors,
-    similarity_histograms,
-)
-from gahb.book.figures.look import colors, count_label, panels, style
-from gahb.book.figures.report import report_curves, report_images, report_page, report_similarities
-
-__all__ = [
-    "as_gray",
-    "basis_vectors",
-    "colors",
-    "count_label",
-    "curve_against_updates",
-    "curves_against",
-    "density_1d",
-    "density_2d",
-    "drawn_from_one_noise",
-    "gap_map",
-    "gaps",
-    "image_grid",
-    "panels",
-    "psnr_curves",
-    "psnr_slopes",
-    "rank_against_residual",
-    "report_curves",
-    "report_images",
-    "report_page",
-    "report_similarities",
-    "shrinkage_and_coefficients",
-    "shrinkage_factors",
-    "similarity_histograms",
-    "style",
-    "time_map",
-    "variance_and_bias",
-]
+from gahb.book.figures.curves import curve_against_updates as curve_against_updates
+from gahb.book.figures.curves import curves_against as curves_against
+from gahb.book.figures.curves import gap_map as gap_map
+from gahb.book.figures.curves import gaps as gaps
+from gahb.book.figures.curves import psnr_curves as psnr_curves
+from gahb.book.figures.curves import psnr_slopes as psnr_slopes
+from gahb.book.figures.curves import rank_against_residual as rank_against_residual
+from gahb.book.figures.curves import time_map as time_map
+from gahb.book.figures.curves import variance_and_bias as variance_and_bias
+from gahb.book.figures.densities import density_1d as density_1d
+from gahb.book.figures.densities import density_2d as density_2d
+from gahb.book.figures.images import as_gray as as_gray
+from gahb.book.figures.images import basis_vectors as basis_vectors
+from gahb.book.figures.images import drawn_from_one_noise as drawn_from_one_noise
+from gahb.book.figures.images import image_grid as image_grid
+from gahb.book.figures.images import shrinkage_and_coefficients as shrinkage_and_coefficients
+from gahb.book.figures.images import shrinkage_factors as shrinkage_factors
+from gahb.book.figures.images import similarity_histograms as similarity_histograms
+from gahb.book.figures.look import colors as colors
+from gahb.book.figures.look import count_label as count_label
+from gahb.book.figures.look import panels as panels
+from gahb.book.figures.look import style as style
+from gahb.book.figures.report import report_curves as report_curves
+from gahb.book.figures.report import report_images as report_images
+from gahb.book.figures.report import report_page as report_page
+from gahb.book.figures.report import report_similarities as report_similarities

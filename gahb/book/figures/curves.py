@@ -16,7 +16,8 @@ from torch import Tensor, tensor
 
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
-from gahb.checks import as_numbers, check_choice, check_number, check_type
+from gahb.checks import as_numbers, check_choice, check_number, check_range, check_type
+from gahb.denoiser import SMALLEST
 from gahb.metrics import Curve, Divergence, Estimate
 from gahb.training import History
 
@@ -96,31 +97,21 @@ def curves_against(
     _check_expected(curves, expected)
     check_type("level", level, tuple | None, "a tuple of a name and a number")
     check_type("legend", legend, bool | str, "True, False or 'beside'")
-    shade = None if shade is None else look.check_range("shade", shade)
+    shade = None if shade is None else check_range("shade", shade)
     check_type("mark", mark, Estimate | None, "an estimate, with its interval")
-    line_styles = {}
     palette = look.colors(curves)
     with look.on_axes(ax) as ax:
         look.vertical_scale(ax, scale)
         for label, curve in curves.items():
-            x, value, low, high = _points(curve)
-            marker = "o" if isinstance(curve, Mapping) else None
-            ax.plot(x, value, color=palette[label], marker=marker)
-            look.band(ax, x, low, high, palette[label])
+            _draw(ax, curve, palette[label])
         if abscissa == "noise":
             look.noise_axis(ax, torch.cat([_points(curve)[0] for curve in curves.values()]))
         else:
             look.log_axis(ax, counts=abscissa != "sigma")
         look.label_axes(ax, ABSCISSAS[abscissa], y_label)
-        if expected is not None:
-            line_styles["expected"] = look.REFERENCE
-            for label, color in palette.items():
-                ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
         if not isinstance(scale, str):
             look.level_line(ax, 0)
-        if level is not None:
-            line_styles[level[0]] = look.LEVEL
-            look.level_line(ax, level[1])
+        line_styles = _draw_levels(ax, palette, expected, level)
         if shade is not None:
             ax.axvspan(*shade, color=look.GRAY, alpha=0.1, linewidth=0, zorder=0)
         if mark is not None:
@@ -129,6 +120,31 @@ def curves_against(
         if legend:
             look.legend(ax, palette, line_styles, beside=legend == "beside")
     return ax
+
+
+def _draw(ax: Axes, curve: Drawn, color: Any) -> None:
+    """Draw a curve with its interval; one that is known at single abscissas has markers."""
+    x, value, low, high = _points(curve)
+    ax.plot(x, value, color=color, marker="o" if isinstance(curve, Mapping) else None)
+    look.band(ax, x, low, high, color)
+
+
+def _draw_levels(
+    ax: Axes,
+    palette: Mapping[Label, Any],
+    expected: Mapping[Label, float] | None,
+    level: tuple[str, float] | None,
+) -> dict[str, Any]:
+    """Draw what theory gives for each curve, and one level; return what the legend says of both."""
+    line_styles = {}
+    if expected is not None:
+        line_styles["expected"] = look.REFERENCE
+        for label, color in palette.items():
+            ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
+    if level is not None:
+        line_styles[level[0]] = look.LEVEL
+        look.level_line(ax, level[1])
+    return line_styles
 
 
 def _checked(curves: Mapping[Any, Any], at: Sequence[float] | None) -> dict[Label, Curve]:
@@ -253,7 +269,7 @@ def psnr_slopes(
     """
     look.check_some("curves", curves, Curve, "a curve")
     _check_expected(curves, expected)
-    over = look.check_range("over", over)
+    over = check_range("over", over)
     drawn: dict[Label, Curve] = {}
     lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
@@ -376,7 +392,7 @@ def _common_updates(argument: str, rows: Mapping[Label, Mapping[int, float]]) ->
 
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
     look.check_some("histories", histories, History, "a history, as gahb.training.history reads it")
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    check_number("sigma", sigma, low=SMALLEST)
     for label, h in histories.items():
         if not h.train or h.train.keys() != h.test.keys() or min(h.train) < 1:
             given = f"train at updates {sorted(h.train)}, test at {sorted(h.test)}"
@@ -409,7 +425,7 @@ def rank_against_residual(
     """
     for argument, means in (("traces", traces), ("residuals", residuals)):
         look.check_some(argument, means, Tensor, "a tensor (k,)")
-    check_number("sigma", sigma, low=torch.finfo(torch.float32).tiny)
+    check_number("sigma", sigma, low=SMALLEST)
     if traces.keys() != residuals.keys():
         raise ValueError(f"residuals: of {list(residuals)}; accepted: of {list(traces)}")
     palette = look.colors(traces)
@@ -446,7 +462,7 @@ def variance_and_bias(
     check_type("coefficients", coefficients, Tensor, "a tensor (d,)")
     check_type("sigmas", sigmas, Sequence, "a sequence of noise levels")
     for sigma in sigmas:
-        check_number("sigmas", sigma, low=torch.finfo(torch.float32).tiny)
+        check_number("sigmas", sigma, low=SMALLEST)
     if coefficients.ndim != 1 or len(coefficients) == 0:
         raise ValueError(f"coefficients: shape {tuple(coefficients.shape)} is not (d,)")
     labels = {f"σ = {sigma:g}": sigma for sigma in sigmas}

@@ -9,12 +9,13 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gahb.book.figures import look
-from gahb.checks import check_number, check_type
+from gahb.checks import check_range, check_type
 from gahb.optimal import Gaussian, GaussianMixture
 
 Density = Gaussian | GaussianMixture
 
 POINTS = 601  # of a curve
+STEEPEST = 12.0  # score that is shown
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
 TONES, LEVELS = (
     61,
@@ -26,16 +27,14 @@ MESH = 25  # lines in each direction
 COLOR = look.colors(["dark", "middle", "light"])["middle"]  # which stands out against grays
 
 
-def density_1d(
-    density: Density, sigma: float, span: tuple[float, float] = (-3.0, 3.0), steepest: float = 12.0
-) -> Figure:
+def density_1d(density: Density, sigma: float, span: tuple[float, float] = (-3.0, 3.0)) -> Figure:
     r"""Draw the noisy density, score and posterior mean of numbers at one noise level.
 
     *Left:* the density :math:`p_\sigma` of y, over that of x in gray. *Middle:* its score
     :math:`\nabla \log p_\sigma`. *Right:* the posterior mean :math:`f^\star`, within one standard
     deviation of what x may have been, and the identity. The axes do not depend on sigma: pictures
     of several noise levels can be stepped through. Numbers are images of one pixel; values of y in
-    ``span`` and scores up to ``steepest`` are shown.
+    ``span`` are shown.
 
     Examples
     --------
@@ -44,7 +43,6 @@ def density_1d(
     ['Density', 'Score', 'Posterior mean']
     """
     check_type("density", density, Density, "a Gaussian, or a mixture of Gaussians")
-    check_number("steepest", steepest, low=1e-6)
     line = _points(span, POINTS)
     y = line.view(-1, 1, 1, 1)
     seen, clean = (density.log_density(y, level).exp() for level in (sigma, CLEAN))
@@ -58,7 +56,7 @@ def density_1d(
         left.set(ylim=(0, 1.05 * float(clean.max())), ylabel=r"$p_\sigma(y)$")
         middle.plot(line, density.score(y, sigma).flatten(), color=COLOR)
         look.level_line(middle, 0)
-        middle.set(ylim=(-steepest, steepest), ylabel=r"$\nabla \log\, p_\sigma(y)$")
+        middle.set(ylim=(-STEEPEST, STEEPEST), ylabel=r"$\nabla \log\, p_\sigma(y)$")
         look.band(right, line, mean - spread, mean + spread, COLOR)
         right.plot(line, mean, color=COLOR)
         right.plot(line, line, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
@@ -107,7 +105,7 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
 
 
 def _points(span: tuple[float, float], count: int) -> Tensor:
-    return torch.linspace(*look.check_range("span", span), count, dtype=torch.float64)
+    return torch.linspace(*check_range("span", span), count, dtype=torch.float64)
 
 
 def _square(span: tuple[float, float], count: int) -> Tensor:

@@ -177,20 +177,6 @@ def check_some(argument: str, entries: Any, kind: Any = object, accepted: str = 
         check_type(f"{argument}[{label!r}]", entry, kind, accepted)
 
 
-def check_range(argument: str, ends: Any) -> tuple[float, float]:
-    """Return the two ends of a range of values, or raise."""
-    accepted = "a range of values, its lower end first"
-    check_type(argument, ends, tuple | list, accepted)
-    if len(ends) != 2:
-        raise ValueError(f"{argument}: {ends} is not {accepted}")
-    low, high = ends
-    check_number(argument, high, low=-math.inf)
-    check_number(argument, low, low=-math.inf, high=high)
-    if low == high:
-        raise ValueError(f"{argument}: {low} is both ends; accepted: {accepted}")
-    return low, high
-
-
 def band(ax: Axes, x: Tensor, low: Tensor, high: Tensor, color: Any) -> None:
     """Shade an interval around a curve; NaN bounds leave it bare."""
     ax.fill_between(x, low, high, color=color, alpha=BAND_OPACITY, linewidth=0)

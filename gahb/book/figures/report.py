@@ -22,8 +22,6 @@ from gahb.report import Report
 from gahb.settings import atomic_write
 from gahb.similarity import median
 
-__all__ = ["report_curves", "report_images", "report_page", "report_similarities"]
-
 DPI = 150
 STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 46rem; margin: 2rem auto; padding: 0 1rem }
