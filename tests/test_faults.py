@@ -509,8 +509,7 @@ def test_a_file_that_an_archive_does_not_give_is_named(tmp_path, change, monkeyp
     with pytest.raises(ValueError, match=r"^path: the image a0\.png cannot be read: "):
         gahb.images.read_pictures(archive)
     with pytest.warns(UserWarning, match=r"^path: left out the image a0\.png cannot be read: "):
-        names = gahb.images.file_names(archive, 16)
-    assert sum(map(len, names.values())) == 7
+        assert len(folders._distinct(archive, 16, 1, 0.95).names) == 7
 
 
 def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
@@ -523,8 +522,7 @@ def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
 def test_odd_places_of_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
     archive = zipped(tmp_path / "a.zip", name="../b/a.png")
-    names = gahb.images.file_names(archive, 16)
-    assert sum(map(len, names.values())) == 8
+    assert len(folders._distinct(archive, 16, 1, 0.95).names) == 8
     with pytest.raises(TypeError, match=r"^path: '' is not the name of a folder or a \.zip file$"):
         gahb.images.load("folder", None, 16, path="")
     with pytest.raises(ValueError, match=r"^path: .* has 8 distinct images, none for test$"):

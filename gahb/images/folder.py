@@ -66,8 +66,9 @@ def read_folder(
 
     Where folders say so, S1/ and S2/ or train/ and val/ or test/, a picture is in that subset, or
     in one of S1 and S2. Otherwise a hash of its file and the seed puts it into S1 (45%), S2 (45%)
-    or test (10%): more pictures move none. Of near-duplicates, whose centered cosine is above
-    ``duplicates``, the first stays, by name: those of S1 and S2 before those of test.
+    or test (10%): more pictures move none. S1 and S2 so dealt are cut to the size of the smaller,
+    since models are compared that saw equally many. Of near-duplicates, whose centered cosine is
+    above ``duplicates``, the first stays, by name, wherever it is: those of test come last.
     """
     found = _distinct(path, size, channels, duplicates)
     return first_images(path, found.images, split(found, seed)[subset], n, subset)
@@ -83,18 +84,18 @@ def file_names(
     """Return the names of the files that are in each subset of ``load("folder", ...)``, in order.
 
     Arguments are those of :func:`load`, since near-duplicates depend on the size. Files that are in
-    no subset are near-duplicates, or could not be used.
+    no subset are near-duplicates, could not be used, or would make one half the larger.
 
     Examples
     --------
-    >>> import csv, sys, tempfile
+    >>> import csv, tempfile
     >>> from PIL import Image
     >>> folder = Path(tempfile.mkdtemp())
     >>> for i in range(3):
     ...     Image.effect_noise((8, 8), 50 + i).save(folder / f"{i}.png")
     >>> names = file_names(folder, size=8)
-    >>> sorted(name for subset in names.values() for name in subset)
-    ['0.png', '1.png', '2.png']
+    >>> len(names["S1"]) == len(names["S2"])
+    True
     >>> rows = ((name, subset) for subset in names for name in names[subset])
     >>> with open(folder / "subsets.csv", "w", newline="") as file:
     ...     csv.writer(file).writerows(rows)
@@ -118,17 +119,19 @@ def read_pictures(path: str | Path, size: int | None = None, channels: int = 1) 
 
 
 def split(found: Pictures, seed: int) -> dict[str, Tensor]:
-    """Return the indices of the images of each subset."""
+    """Return the indices of the images of each subset, as many for S1 as for S2 if dealt out."""
     drawn = [
         hashlib.sha256(f"{seed} ".encode() + each.tobytes()).digest()
         for each in found.digests.numpy()
     ]
-    order = sorted(range(len(drawn)), key=lambda i: drawn[i])
     chosen: dict[str, list[int]] = {subset: [] for subset in SUBSETS}
-    for i in order:
+    for i in sorted(range(len(drawn)), key=lambda i: drawn[i]):
         u = int.from_bytes(drawn[i][:8]) / 2**64  # uniform on [0, 1)
         dealt = min(int(u / (0.5 if found.parts[i] == "train" else SHARE)), 2)
         chosen[found.parts[i] if found.parts[i] in SUBSETS else SUBSETS[dealt]].append(i)
+    if "S1" not in found.parts:
+        half = min(len(chosen["S1"]), len(chosen["S2"]))
+        chosen |= {subset: chosen[subset][:half] for subset in ("S1", "S2")}
     return {subset: torch.tensor(indices, dtype=torch.long) for subset, indices in chosen.items()}
 
 
@@ -154,15 +157,14 @@ def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictur
         found = pictures(path, files)
         parts = folder_parts([file.name for file in found])
         left = others(files)
-        if any(parts):  # in training sets a near-duplicate counts more than in the test set
+        if any(parts):  # those of test last: they go where they repeat what was trained on
             if outside := parts.count(""):
                 left.append(f"{outside} beside the folders of subsets")
-            last = {"": 1, "test": 1}
-            order = sorted(range(len(found)), key=lambda i: last.get(parts[i], 0))
-            order = [i for i in order if parts[i]]
+            order = [i for i, part in enumerate(parts) if part]
+            order.sort(key=lambda i: parts[i] == "test")
             found, parts = [found[i] for i in order], [parts[i] for i in order]
         look = f"{size}" if channels == 1 else f"{size}-color"
-        key = f"folder-v2-{look}-{duplicates:g}-{state_of(path, found)}"
+        key = f"folder-v2-{look}-{float(duplicates)}-{state_of(path, found)}"
         kept = cache_folder() / "images" / f"{key}.safetensors"
         stored = read_tensors(kept)
         if stored is None:
