@@ -514,13 +514,16 @@ def corrupted(content):
 @pytest.mark.parametrize("change", [encrypted, corrupted])
 def test_a_file_that_an_archive_does_not_give_is_named(tmp_path, change, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
+    archive = zipped(tmp_path / "a.zip", change)
     with pytest.raises(ValueError, match=r"^path: the image a0\.png cannot be read: "):
-        gahb.images.load("folder", None, 16, path=zipped(tmp_path / "a.zip", change))
+        gahb.images.read_pictures(archive)
+    with pytest.warns(UserWarning, match=r"^path: left out the image a0\.png cannot be read: "):
+        assert len(folders._distinct(archive, 16, 1, 0.95).names) == 7
 
 
 def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(folders, "LARGEST_FILE", 100)
+    monkeypatch.setattr(gahb.images.files, "LARGEST_FILE", 100)
     with pytest.raises(ValueError, match=r"^path: the image a0\.png has \d+ bytes; accepted: at m"):
         gahb.images.load("folder", None, 16, path=zipped(tmp_path / "a.zip"))
 
@@ -528,7 +531,7 @@ def test_a_file_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
 def test_odd_places_of_pictures(tmp_path, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
     archive = zipped(tmp_path / "a.zip", name="../b/a.png")
-    assert len(gahb.images.load("folder", None, 16, path=archive)) == 3
+    assert len(folders._distinct(archive, 16, 1, 0.95).names) == 8
     with pytest.raises(TypeError, match=r"^path: '' is not the name of a folder or a \.zip file$"):
         gahb.images.load("folder", None, 16, path="")
     with pytest.raises(ValueError, match=r"^path: .* has 8 distinct images, none for test$"):

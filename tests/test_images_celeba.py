@@ -11,8 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from gahb.images import CLASSES, load
-from gahb.images.folder import File
+from gahb.images import CLASSES, files, load
+from gahb.images.files import File
 from gahb.images.photographs import PHOTOGRAPHS, Photographs, _test_files_last
 
 SIZE = 20
@@ -89,10 +89,14 @@ def test_a_folder_and_a_zip_in_any_order_give_the_same_images(celeba, data):
     assert np.abs(difference).max() <= 0.5
 
 
-def test_the_list_of_partitions_chooses_the_test_subset(few):
+@pytest.mark.parametrize("suffix", ["txt", "csv"])  # as published, and as Kaggle has it
+def test_the_list_of_partitions_chooses_the_test_subset(few, suffix):
     without = subsets()
     assert [len(x) for x in without.values()] == [13, 14, 3]
-    (few.parent / "list_eval_partition.txt").write_text("000002.jpg 2\n000001.jpg 0\n000007.jpg 2")
+    lines = ["000002.jpg 2", "000001.jpg 0", "000007.jpg 2"]
+    if suffix == "csv":
+        lines = [line.replace(" ", ",") for line in ("image_id partition", *lines)]
+    (few.parent / f"list_eval_partition.{suffix}").write_text("\n".join(lines))
     chosen = subsets()
     assert [len(x) for x in chosen.values()] == [14, 14, 2]
     for image, number in zip(chosen["test"], (2, 7), strict=True):
@@ -103,8 +107,8 @@ def test_the_list_of_partitions_chooses_the_test_subset(few):
 def test_the_order_of_the_folder_does_not_matter(few, monkeypatch):
     before = subsets()
     shutil.rmtree(few.parents[2] / "cache")
-    rglob = type(few).rglob
-    monkeypatch.setattr(type(few), "rglob", lambda *place: reversed([*rglob(*place)]))
+    listed = files._files_of_folder
+    monkeypatch.setattr(files, "_files_of_folder", lambda *place: reversed([*listed(*place)]))
     after = subsets()
     assert all(torch.equal(before[s], after[s]) for s in before)
 
@@ -179,6 +183,20 @@ def test_celeba_hq_is_used_whole(data):
     assert np.abs(found[0, 0].numpy() - expected).max() <= 0.5
     with pytest.raises(ValueError, match=r"0\.png has 64x64 pixels; accepted: squares from 65"):
         subsets(name="celeba_hq", size=65)
+
+
+def test_celeba_hq_is_tested_on_its_own_folder(data):
+    for i in range(12):
+        place = data / "celeba_hq_256" / ("train" if i % 3 else "val") / ("male", "female")[i % 2]
+        place.mkdir(parents=True, exist_ok=True)
+        photograph(i, 64, 64).save(place / f"{i}.png")
+    found = subsets(name="celeba_hq", size=16)
+    assert [len(x) for x in found.values()] == [4, 4, 4]
+    test = {x.numpy().tobytes() for x in found["test"]}
+    for i in range(12):
+        square = photograph(i, 64, 64).resize((16, 16), Image.BICUBIC)
+        gray = ((np.asarray(square).sum(axis=2, dtype=int) + 1) // 3).astype(np.uint8)
+        assert (gray.tobytes() in test) == (i % 3 == 0)
 
 
 def test_a_data_set_that_is_not_there_says_where_it_belongs(data):

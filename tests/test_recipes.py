@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+import shutil
 from itertools import chain
 
 import pytest
@@ -193,7 +194,7 @@ def test_unknown_names_list_the_closest_known_ones(monkeypatch):
 
 
 def test_a_recipe_in_color(recipe, tmp_path):
-    for i in range(12):
+    for i in range(30):
         pixels = torch.randint(256, (16, 16, 3), generator=torch.Generator().manual_seed(i))
         Image.fromarray(pixels.byte().numpy()).save(tmp_path / f"{i}.png")
     small = {"size": 8, "width": 4, "updates": 3, "batch": 4, "optimizer": "muon"}
@@ -201,6 +202,12 @@ def test_a_recipe_in_color(recipe, tmp_path):
     color = gray.but(channels=3)
     assert gray.hash == gray.but(channels=1).hash != color.hash
     assert color.train_images().shape == (4, 3, 8, 8) and gray.train_images().shape[1] == 1
+    for i in range(30):
+        shutil.copy(tmp_path / f"{i}.png", tmp_path / f"{i}-again.png")
+    once, twice = (each.train_images() for each in (color, color.but(duplicates=1)))
+    assert torch.equal(twice[0], twice[1]) and not torch.equal(once[0], once[1])
+    with pytest.raises(ValueError, match=r"^duplicates: 2 is not"):
+        color.but(duplicates=2)
     f = train(color, tmp_path / "trained")
     assert f(torch.rand(2, 3, 8, 8)).shape == (2, 3, 8, 8)
     for changes in ({"images": "leaves", "path": None}, {"network": "dense"}, {"channels": 2}):

@@ -4,98 +4,235 @@ from __future__ import annotations
 
 import hashlib
 import os
-import zipfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
-from functools import partial
+import sys
+import warnings
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
-from tqdm.auto import tqdm
 
-from gahb.images.duplicates import remove_duplicates
-from gahb.images.store import SUBSETS, random_numbers, read_images, write_images
+from gahb.images.duplicates import distinct_images
+from gahb.images.files import File, UnreadableError, counted, opened, others, pictures, state_of
+from gahb.images.store import SUBSETS, read_tensors, write_tensors
 from gahb.settings import cache_folder, quiet
 
 __all__ = [
-    "File",
-    "UnreadableError",
-    "counted",
+    "DUPLICATES",
     "decoded",
+    "file_names",
     "first_images",
-    "opened",
-    "pictures",
+    "folder_parts",
     "read_folder",
     "read_pictures",
-    "state_of",
 ]
 
-SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp")
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
-MANY = 1000  # files from which reading them shows its progress
-LARGEST_FILE = 2**28  # bytes of a picture: what a small .zip file can blow up to has no end
+DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
+USABLE = 0.5  # share of the pictures that must be: else something is wrong with all of them
+NAMED = 3  # pictures that are left out and named, rather than counted
 KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever
+SIXTEEN_BITS = ("PNG", "PPM")  # formats of which Pillow may give 16 bits as 32
+# Folders that say which subset their pictures are for; "train" is for S1 and S2.
+PARTS = {"train": "train", "s1": "S1", "s2": "S2"}
+PARTS |= dict.fromkeys(("test", "val", "valid", "validation"), "test")
+
+
+class Pictures(NamedTuple):
+    """Distinct pictures of a folder: images, file names, SHA-256 of the files, and their parts."""
+
+    images: Tensor  # (m, C, size, size) uint8
+    names: list[str]
+    digests: Tensor  # (m, 32) uint8
+    parts: list[str]  # S1, S2, test or train, by the folder they are in; empty where none says
 
 
 def read_folder(
-    path: Path, n: int | None, size: int, subset: str, seed: int, channels: int = 1
+    path: Path,
+    n: int | None,
+    size: int,
+    subset: str,
+    seed: int,
+    channels: int = 1,
+    duplicates: float = DUPLICATES,
 ) -> Tensor:
     """Return the first ``n`` images, or all, of a subset of pictures, uint8 (n, C, size, size).
 
-    Pictures are taken in the order of their names, subfolders included. Near-duplicates (centered
-    cosine above 0.95) are removed first; then a permutation fixed by the seed splits the others
-    into S1 (45%), S2 (45%) and test (10%), so that no image is in two subsets.
+    Where folders say so, S1/ and S2/ or train/ and val/ or test/, a picture is in that subset, or
+    in one of S1 and S2. Otherwise a hash of its file and the seed puts it into S1 (45%), S2 (45%)
+    or test (10%): more pictures move none. S1 and S2 so dealt are cut to the size of the smaller,
+    since models are compared that saw equally many. Of near-duplicates, whose centered cosine is
+    above ``duplicates``, the first stays, by name, wherever it is: those of test come last.
     """
-    with opened(path) as files:
-        found = pictures(path, files)
-        look = f"{size}" if channels == 1 else f"{size}-color"
-        kept = cache_folder() / "images" / f"folder-v1-{look}-{state_of(path, found)}.safetensors"
-        images = read_images(kept)
-        if images is None:
-            images = remove_duplicates(_all_of(path, found, size, channels))
-            write_images(kept, images)
-            with suppress(FileNotFoundError):  # another process removes them
-                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-KEPT]:
-                    old.unlink()
-    return first_images(path, images, split(len(images), seed)[subset], n, subset)
+    found = _distinct(path, size, channels, duplicates)
+    return first_images(path, found.images, split(found, seed)[subset], n, subset)
 
 
-def read_pictures(path: Path, size: int | None = None, channels: int = 1) -> Tensor:
+def file_names(
+    path: str | Path,
+    size: int,
+    seed: int = 0,
+    channels: int = 1,
+    duplicates: float = DUPLICATES,
+) -> dict[str, list[str]]:
+    """Return the names of the files that are in each subset of ``load("folder", ...)``, in order.
+
+    Arguments are those of :func:`load`, since near-duplicates depend on the size. Files that are in
+    no subset are near-duplicates, could not be used, or would make one half the larger.
+
+    Examples
+    --------
+    >>> import csv, tempfile
+    >>> from PIL import Image
+    >>> folder = Path(tempfile.mkdtemp())
+    >>> for i in range(3):
+    ...     Image.effect_noise((8, 8), 50 + i).save(folder / f"{i}.png")
+    >>> names = file_names(folder, size=8)
+    >>> len(names["S1"]) == len(names["S2"])
+    True
+    >>> rows = ((name, subset) for subset in names for name in names[subset])
+    >>> with open(folder / "subsets.csv", "w", newline="") as file:
+    ...     csv.writer(file).writerows(rows)
+    """
+    found = _distinct(Path(path).expanduser(), size, channels, duplicates)
+    chosen = split(found, seed)
+    return {subset: [found.names[i] for i in chosen[subset]] for subset in SUBSETS}
+
+
+def read_pictures(path: str | Path, size: int | None = None, channels: int = 1) -> Tensor:
     """Return all pictures of a folder or .zip file, as they are, uint8 (n, C, size, size).
 
     They are in the order of their names; the size is by default that of the first.
     """
+    path = Path(path).expanduser()
     with opened(path) as files:
         found = pictures(path, files)
         if size is None:
             size = min(decoded(found[0].name, found[0].read(), _gray).size)
-        return _all_of(path, found, size, channels)
+        return _read(path, found, size, channels, usable=1)[0]
 
 
-def _all_of(path: Path, files: list[File], size: int, channels: int) -> Tensor:
-    read = (read_picture(file.name, file.read(), size, channels) for file in counted(path, files))
-    images = np.stack([np.atleast_3d(image) for image in read])
-    return torch.from_numpy(images).movedim(3, 1).contiguous()
+def split(found: Pictures, seed: int) -> dict[str, Tensor]:
+    """Return the indices of the images of each subset, as many for S1 as for S2 if dealt out."""
+    drawn = [
+        hashlib.sha256(f"{seed} ".encode() + each.tobytes()).digest()
+        for each in found.digests.numpy()
+    ]
+    chosen: dict[str, list[int]] = {subset: [] for subset in SUBSETS}
+    for i in sorted(range(len(drawn)), key=lambda i: drawn[i]):
+        u = int.from_bytes(drawn[i][:8]) / 2**64  # uniform on [0, 1)
+        dealt = min(int(u / (0.5 if found.parts[i] == "train" else SHARE)), 2)
+        chosen[found.parts[i] if found.parts[i] in SUBSETS else SUBSETS[dealt]].append(i)
+    if "S1" not in found.parts:
+        half = min(len(chosen["S1"]), len(chosen["S2"]))
+        chosen |= {subset: chosen[subset][:half] for subset in ("S1", "S2")}
+    return {subset: torch.tensor(indices, dtype=torch.long) for subset, indices in chosen.items()}
 
 
-def split(count: int, seed: int) -> dict[str, Tensor]:
-    """Return the indices of the images of each subset, out of ``count``.
+def folder_parts(names: Sequence[str]) -> list[str]:
+    """Return the part of each file by the folders in its name, if these make at least two subsets.
 
     Examples
     --------
-    >>> {subset: len(indices) for subset, indices in split(100, seed=0).items()}
-    {'S1': 45, 'S2': 45, 'test': 10}
+    >>> folder_parts(["a/train/1.png", "a/Val/1.png", "a/1.png"])
+    ['train', 'test', '']
+    >>> folder_parts(["train/1.png", "more/1.png"])
+    ['', '']
     """
-    order = random_numbers(seed).permutation(count)
-    half = int(SHARE * count)
-    parts = np.split(order, [half, 2 * half])
-    return {subset: torch.from_numpy(part) for subset, part in zip(SUBSETS, parts, strict=True)}
+    folders = [PurePosixPath(name.lower()).parts[:-1] for name in names]
+    parts = [next((PARTS[each] for each in above if each in PARTS), "") for above in folders]
+    given = {"train", "test"} <= set(parts) or {"S1", "S2"} <= set(parts)
+    return parts if given else [""] * len(names)
+
+
+def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictures:
+    """Return the pictures without near-duplicates, read once."""
+    with opened(path) as files:
+        found = pictures(path, files)
+        parts = folder_parts([file.name for file in found])
+        left = others(files)
+        if any(parts):  # those of test last: they go where they repeat what was trained on
+            if outside := parts.count(""):
+                left.append(f"{outside} beside the folders of subsets")
+            order = [i for i, part in enumerate(parts) if part]
+            order.sort(key=lambda i: parts[i] == "test")
+            found, parts = [found[i] for i in order], [parts[i] for i in order]
+        look = f"{size}" if channels == 1 else f"{size}-color"
+        key = f"folder-v2-{look}-{float(duplicates)}-{state_of(path, found)}"
+        kept = cache_folder() / "images" / f"{key}.safetensors"
+        stored = read_tensors(kept)
+        if stored is None:
+            images, numbers, digests = _read(path, found, size, channels, USABLE, left)
+            stay = distinct_images(images, duplicates)
+            _say_removed(path, [found[i].name for i in numbers], stay, duplicates)
+            stored = {"images": images[stay], "digests": digests[stay], "numbers": numbers[stay]}
+            write_tensors(kept, stored)
+            with suppress(FileNotFoundError):  # another process removes them
+                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-KEPT]:
+                    old.unlink()
+    names = [found[i].name for i in stored["numbers"]]
+    parts = [parts[i] for i in stored["numbers"]]
+    return Pictures(stored["images"], names, stored["digests"], parts)
+
+
+def _read(
+    path: Path, files: list[File], size: int, channels: int, usable: float, left: Sequence[str] = ()
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the images of all usable pictures, their numbers, and the SHA-256 of their files.
+
+    What is ``left`` out is said in one warning, what of these cannot be used included.
+    """
+    squares, numbers, digests = [], [], []
+    bad: list[Exception] = []
+    for number, file in enumerate(counted(path, files)):
+        try:
+            content = file.read()
+            squares.append(read_picture(file.name, content, size, channels))
+        except (ValueError, OSError) as error:
+            bad.append(error)
+            if len(bad) > (1 - usable) * len(files):
+                accepted = f"; so for {len(bad)} of {len(files)}; accepted: at most half"
+                raise ValueError(f"{bad[0]}{accepted if len(bad) > 1 else ''}") from error
+            continue
+        numbers.append(number)
+        digests.append(list(hashlib.sha256(content).digest()))
+    said = [*left, *(str(error).removeprefix("path: ") for error in bad[:NAMED])]
+    said += [f"{len(bad) - NAMED} more"] * (len(bad) > NAMED)
+    if said:
+        warnings.warn(f"path: left out {'; '.join(said)}", stacklevel=2)
+    images = torch.from_numpy(_as_bytes(squares)).movedim(3, 1).contiguous()
+    return images, torch.tensor(numbers), torch.tensor(digests, dtype=torch.uint8)
+
+
+def _as_bytes(squares: Sequence[NDArray[Any]]) -> NDArray[np.uint8]:
+    """Return squares as one array (n, size, size, C) uint8, the levels of 16 bits scaled down."""
+    deep = [square.max() for square in squares if square.dtype == np.uint16]
+    most = 65535
+    if deep and max(deep) < 4096:  # files do not say how many of their bits are in use
+        most = 4095
+        warnings.warn("path: no level of 16 bits is above 4095: read as 12 bits", stacklevel=3)
+    scaled = [
+        square if square.dtype == np.uint8 else np.rint(square * (255 / most)).astype(np.uint8)
+        for square in squares
+    ]
+    return np.stack([np.atleast_3d(square) for square in scaled])
+
+
+def _say_removed(path: Path, names: Sequence[str], stay: Tensor, duplicates: float) -> None:
+    """Say which near-duplicates were removed, in one line."""
+    removed = sorted(set(range(len(names))) - set(stay.tolist()))
+    if removed and not quiet():
+        said = ", ".join(names[i] for i in removed[:NAMED])
+        more = ", ..." if len(removed) > NAMED else ""
+        count = f"{len(removed)} of {len(names)} images are near-duplicates and left out"
+        above = f"centered cosine above {duplicates:g}; duplicates=1 keeps all"
+        print(f"gahb: {path.name}: {count}: {said}{more} ({above})", file=sys.stderr)
 
 
 def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subset: str) -> Tensor:
@@ -110,94 +247,14 @@ def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subs
     return images[chosen[:n]]
 
 
-# --- Files of a folder or .zip ---
-
-
-class File(NamedTuple):
-    """A file: its name, what tells that it has changed, and how to read it."""
-
-    name: str
-    stamp: str
-    read: Callable[[], bytes]
-
-
-@contextmanager
-def opened(path: Path) -> Iterator[list[File]]:
-    """Yield all files of a folder or .zip file, by name, readable inside the block."""
-    if path.is_dir():
-        yield sorted(_files_of_folder(path), key=lambda file: file.name)
-    elif not path.exists():
-        raise FileNotFoundError(f"path: there is nothing at {path}")
-    elif not zipfile.is_zipfile(path):
-        raise ValueError(f"path: {path} is neither a folder nor a .zip file")
-    else:
-        with zipfile.ZipFile(path) as archive:
-            yield sorted(_files_of_archive(archive), key=lambda file: file.name)
-
-
-def _files_of_folder(path: Path) -> Iterator[File]:
-    for file in path.rglob("*"):
-        if file.is_file():
-            status = file.stat()
-            stamp = f"{status.st_size} {status.st_mtime_ns}"
-            yield File(file.relative_to(path).as_posix(), stamp, file.read_bytes)
-
-
-def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
-    for entry in archive.infolist():
-        if not entry.is_dir():
-            stamp = f"{entry.file_size} {entry.CRC}"
-            yield File(entry.filename, stamp, partial(_member, archive, entry))
-
-
-def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """Return the content of a file in an archive, or raise UnreadableError."""
-    if entry.file_size > LARGEST_FILE:
-        given = f"{entry.file_size:,} bytes; accepted: at most {LARGEST_FILE:,}"
-        raise UnreadableError(f"path: the image {entry.filename} has {given}")
-    try:
-        return archive.read(entry)
-    except Exception as error:  # of zipfile, of what unpacks, of a file that is encrypted
-        raise UnreadableError(
-            f"path: the image {entry.filename} cannot be read: {error}"
-        ) from error
-
-
-def pictures(path: Path, files: Sequence[File]) -> list[File]:
-    """Return the pictures among the files at ``path``."""
-    found = [file for file in files if _is_picture(PurePosixPath(file.name))]
-    if not found:
-        raise ValueError(f"path: {path} has no images; accepted: {', '.join(SUFFIXES)}")
-    return found
-
-
-def _is_picture(name: PurePosixPath) -> bool:
-    """Whether a name is a picture's, and not one that a file manager hides (``._a.png``)."""
-    parts = [part for part in name.parts if part not in (".", "..")]
-    hidden = any(part.startswith((".", "__MACOSX")) for part in parts)
-    return name.suffix.lower() in SUFFIXES and not hidden
-
-
-def state_of(path: Path, files: Sequence[File]) -> str:
-    """Return a digest of a place and of its files' names and stamps, which a change changes."""
-    stamps = "\n".join(f"{file.name}\t{file.stamp}" for file in files)
-    return hashlib.sha256(f"{path.resolve()}\n{stamps}".encode()).hexdigest()[:24]
-
-
-def counted(path: Path, files: list[File]) -> Iterable[File]:
-    """Yield the files one by one, with a bar that shows the progress if they are many."""
-    return tqdm(files, desc=path.name, unit="image", disable=quiet() or len(files) < MANY)
-
-
 # --- One picture file made into one clean image ---
 
 
-class UnreadableError(ValueError):
-    """A picture file cannot be decoded."""
+def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDArray[Any]:
+    """Return the center square of a picture, pixels averaged by area, (size, size) or with RGB.
 
-
-def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDArray[np.uint8]:
-    """Return the center square of a picture, pixels averaged by area, (size, size) or with RGB."""
+    Levels are 0..255, uint8; those of a gray picture of 16 bits stay as they are, uint16.
+    """
     image = decoded(name, content, _gray if channels == 1 else _color)
     side = min(image.size)
     if side < size:
@@ -206,7 +263,10 @@ def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDA
         )
     left, upper = (image.width - side) // 2, (image.height - side) // 2
     square = (left, upper, left + side, upper + side)
-    return np.asarray(image.resize((size, size), Image.Resampling.BOX, box=square))
+    levels = np.asarray(image.resize((size, size), Image.Resampling.BOX, box=square))
+    if levels.dtype != np.uint8:
+        levels = np.rint(levels).astype(np.uint16)
+    return np.stack([levels] * 3, axis=2) if channels == 3 and levels.ndim == 2 else levels
 
 
 def decoded(
@@ -215,17 +275,17 @@ def decoded(
     """Return the picture of a file, upright and converted, or raise UnreadableError."""
     try:
         with Image.open(BytesIO(content)) as image:
-            return convert(ImageOps.exif_transpose(image))
+            deep = image.mode == "I" and image.format in SIXTEEN_BITS
+            return convert(ImageOps.exif_transpose(image.convert("I;16") if deep else image))
     except Exception as error:  # Decoders meet damaged files with errors of nearly every type.
         reason = str(error) or type(error).__name__
         raise UnreadableError(f"path: the image {name} cannot be read: {reason}") from error
 
 
 def _gray(image: Image.Image, mode: str = "L") -> Image.Image:
-    """Return gray levels 0..255, also of 16 bits; what is transparent shows white."""
+    """Return gray levels 0..255, or 0..65535 in mode F; what is transparent shows white."""
     if image.mode.startswith("I;16"):
-        levels = np.asarray(image).astype(np.float64)
-        image = Image.fromarray(np.rint(levels / 257).astype(np.uint8))
+        return Image.fromarray(np.asarray(image).astype(np.float32))
     if image.mode in ("I", "F"):
         raise ValueError(f"its mode {image.mode} has no fixed range of gray levels")
     if image.has_transparency_data:

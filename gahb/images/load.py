@@ -11,10 +11,10 @@ from typing import Any, ClassVar, NamedTuple
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, shown
+from gahb.checks import check_choice, check_count, check_number, shown
 from gahb.images.calpha import draw_calpha
 from gahb.images.faces import SIDE, draw_faces
-from gahb.images.folder import read_folder
+from gahb.images.folder import DUPLICATES, read_folder
 from gahb.images.leaves import draw_leaves
 from gahb.images.manifolds import draw_disks, draw_ray, draw_sines
 from gahb.images.photographs import PHOTOGRAPHS
@@ -36,6 +36,7 @@ class Wanted(NamedTuple):
     seed: int
     path: Path | None
     channels: int
+    duplicates: float
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,16 @@ class Stored:
     largest: int = LARGEST  # size that can be asked for, in pixels per side
     places: tuple[str, ...] = ()  # of a data set in the folder of data sets, best first
     channels: tuple[int, ...] = (1,)  # that it can be read in
+    options: tuple[str, ...] = ()  # of what is wanted, that ``read`` takes besides
     takes_path: ClassVar[bool] = True
 
     def images(self, of: Wanted, n: int | None) -> Tensor:
         """Return the first ``n`` images, or all, of a subset, uint8 (n, channels, size, size)."""
         if n is not None:
             check_count("n", n)
-        read = partial(self.read, channels=of.channels) if len(self.channels) > 1 else self.read
-        return read(of.path or self._found(of.name), n, of.size, of.subset, of.seed)
+        options = {option: getattr(of, option) for option in self.options}
+        path = of.path or self._found(of.name)
+        return self.read(path, n, of.size, of.subset, of.seed, **options)
 
     def _found(self, name: str) -> Path:
         if not self.places:
@@ -97,7 +100,7 @@ _photographs = {name: Stored(p, p.largest, p.places) for name, p in PHOTOGRAPHS.
 CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
-    "folder": Stored(read_folder, channels=(1, 3)),
+    "folder": Stored(read_folder, channels=(1, 3), options=("channels", "duplicates")),
     "disks": Drawn(draw_disks),
     "ray": Drawn(draw_ray),
     "sines": Drawn(draw_sines),
@@ -125,6 +128,7 @@ def load(
     dtype: torch.dtype = torch.float32,
     path: str | Path | None = None,
     channels: int = 1,
+    duplicates: float = DUPLICATES,
 ) -> Tensor:
     """Return the first ``n`` images of a subset of an image class, made or read once and cached.
 
@@ -146,10 +150,14 @@ def load(
     dtype : torch.dtype
         Floating-point for gray levels in [0, 1], ``torch.uint8`` for the same ones in 0..255.
     path : str or Path, optional
-        Folder or .zip file of the user's images, for the classes that read them. A data set of
-        the paper that is downloaded to a folder named by ``GAHB_DATA`` is found there.
+        Folder, .zip file, .npy or .npz array of the user's images, for the classes that read them.
+        A data set of the paper that is downloaded to a folder named by ``GAHB_DATA`` is found
+        there. Folders in it that are called S1, S2, train, val or test say what is in a subset.
     channels : int
         1 for gray; 3, for the class ``folder``, for red, green and blue.
+    duplicates : float
+        For the class ``folder``, the centered cosine to another image above which one is left out,
+        in [-1, 1]; 1 keeps all, which aligned images may need.
 
     Returns
     -------
@@ -161,7 +169,7 @@ def load(
     >>> load("leaves", n=2, size=16, subset="test").shape
     torch.Size([2, 1, 16, 16])
     """
-    image_class, wanted = _checked(name, size, subset, seed, path, channels)
+    image_class, wanted = _checked(name, size, subset, seed, path, channels, duplicates)
     if not isinstance(dtype, torch.dtype) or not (dtype.is_floating_point or dtype == torch.uint8):
         raise TypeError(
             f"dtype: {shown(dtype)} is not a floating-point type of torch or torch.uint8"
@@ -178,6 +186,7 @@ def pick(
     seed: int = 0,
     path: str | Path | None = None,
     channels: int = 1,
+    duplicates: float = DUPLICATES,
 ) -> Tensor:
     """Return the images of the given numbers, from 0, without making those before them.
 
@@ -189,7 +198,7 @@ def pick(
     >>> torch.equal(picked[1], load("leaves", n=3, size=16)[2])
     True
     """
-    image_class, wanted = _checked(name, size, subset, seed, path, channels)
+    image_class, wanted = _checked(name, size, subset, seed, path, channels, duplicates)
     check_indices(indices)
     if isinstance(image_class, Drawn):
         images = image_class.draw(indices, size, subset, seed)
@@ -199,7 +208,7 @@ def pick(
 
 
 def _checked(
-    name: str, size: int, subset: str, seed: int, path: Any, channels: int
+    name: str, size: int, subset: str, seed: int, path: Any, channels: int, duplicates: float
 ) -> tuple[Drawn | Stored, Wanted]:
     """Return the class of that name, and what is asked of it, if all arguments fit it."""
     check_choice("name", name, list(CLASSES))
@@ -210,10 +219,14 @@ def _checked(
     if channels not in image_class.channels:
         accepted = " or ".join(map(str, image_class.channels))
         raise ValueError(f"channels: {channels}; accepted: {accepted} for the class {name!r}")
+    check_number("duplicates", duplicates, -1, 1)
+    options = image_class.options if isinstance(image_class, Stored) else ()
+    if duplicates != DUPLICATES and "duplicates" not in options:
+        raise ValueError(f"duplicates: {duplicates}; accepted: {DUPLICATES} for the class {name!r}")
     if path is not None:
         if not image_class.takes_path:
             raise ValueError(f"path: the class {name!r} takes none")
         if not isinstance(path, str | Path) or not str(path):
             raise TypeError(f"path: {shown(path)} is not the name of a folder or a .zip file")
-        path = Path(path)
-    return image_class, Wanted(name, size, subset, seed, path, channels)
+        path = Path(path).expanduser()
+    return image_class, Wanted(name, size, subset, seed, path, channels, duplicates)

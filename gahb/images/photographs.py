@@ -30,16 +30,8 @@ from torch import Tensor
 
 from gahb.devices import best_device, with_double
 from gahb.images.duplicates import distinct_images
-from gahb.images.folder import (
-    File,
-    UnreadableError,
-    counted,
-    decoded,
-    first_images,
-    opened,
-    pictures,
-    state_of,
-)
+from gahb.images.files import File, UnreadableError, counted, opened, pictures, state_of
+from gahb.images.folder import decoded, first_images, folder_parts
 from gahb.images.store import random_numbers, read_images, write_images
 from gahb.settings import cache_folder
 
@@ -47,7 +39,8 @@ __all__ = ["PHOTOGRAPHS", "Photographs"]
 
 HELD_OUT = 1_000  # files for the test subset: two sets of 100,000 leave 2,599 of CelebA
 READABLE = 1_000  # at most one file in so many may be unreadable and is left out
-PARTITION = "list_eval_partition.txt"  # CelebA's list of files and partitions; 2 is for tests
+# CelebA's list of files and partitions, 2 being for tests, as published and as from Kaggle.
+PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,8 @@ class Photographs:
         """Return the first ``n`` images, or all, of a subset, uint8 (n, 1, size, size).
 
         The last 1,000 files by name, or a tenth of fewer than 10,000, are the test subset; where
-        CelebA's list of partitions is present, they are the last ones of its test partition. A
+        CelebA's list of partitions is present, they are the last ones of its test partition, and
+        where there are folders train/ and val/ or test/, all files of the latter. A
         permutation fixed by the seed deals the others to S1 and S2, half each. Files that cannot be
         read are left out with a warning, if they are at most one in a thousand.
         """
@@ -152,6 +146,7 @@ PHOTOGRAPHS = {
                 "img_align_celeba",
                 "img_align_celeba.zip",
                 "celeba.zip",
+                "celeba-dataset",
             ),
             largest=160,
             corner=(9, 29),
@@ -159,7 +154,13 @@ PHOTOGRAPHS = {
         ),
         Photographs(
             name="celeba_hq",
-            places=("celeba_hq", "CelebAMask-HQ/CelebA-HQ-img", "CelebA-HQ-img", "celeba_hq.zip"),
+            places=(
+                "celeba_hq",
+                "CelebAMask-HQ/CelebA-HQ-img",
+                "CelebA-HQ-img",
+                "celeba_hq.zip",
+                "celeba_hq_256",
+            ),
             largest=1024,
             whole=True,
         ),
@@ -174,18 +175,23 @@ PHOTOGRAPHS = {
 
 def _partition(path: Path, files: Sequence[File]) -> set[str]:
     """Return the stems of CelebA's test partition, if its list is among the files or near."""
-    near = [path.parent / PARTITION, *(folder / "Eval" / PARTITION for folder in path.parents[:2])]
-    lists = [file.read for file in files if Path(file.name).name == PARTITION]
+    folders = (path.parent, *(folder / "Eval" for folder in path.parents[:2]))
+    near = [folder / name for folder in folders for name in PARTITIONS]
+    lists = [file.read for file in files if Path(file.name).name in PARTITIONS]
     lists += [file.read_bytes for file in near if file.is_file()]
-    lines = lists[0]().decode().splitlines() if lists else []
+    lines = lists[0]().decode().replace(",", " ").splitlines() if lists else []
     return {Path(line.split()[0]).stem for line in lines if line.split()[1:] == ["2"]}
 
 
 def _test_files_last(files: list[File], partition: set[str]) -> tuple[list[File], int]:
     """Return files, those of the test partition last, and how many of the last are held out."""
-    if not partition:
-        return files, min(HELD_OUT, math.ceil(len(files) / 10))
     listed = [Path(file.name).stem in partition for file in files]
+    most = HELD_OUT
+    if not partition:
+        listed = [part == "test" for part in folder_parts([file.name for file in files])]
+        most = len(files)
+        if not any(listed):
+            return files, min(HELD_OUT, math.ceil(len(files) / 10))
     for_test = list(compress(files, listed))
     others = [file for file, there in zip(files, listed, strict=True) if not there]
-    return others + for_test, min(HELD_OUT, len(for_test))
+    return others + for_test, min(most, len(for_test))

@@ -24,8 +24,10 @@ __all__ = [
     "check_stream",
     "random_numbers",
     "read_images",
+    "read_tensors",
     "stream",
     "write_images",
+    "write_tensors",
 ]
 
 SUBSETS = ("S1", "S2", "test")
@@ -93,21 +95,34 @@ def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> 
 
 def read_images(file: Path) -> Tensor | None:
     """Return the images of a file, or None if it is missing, truncated or damaged."""
-    try:
-        with safe_open(file, framework="pt") as content:
-            images: Tensor = content.get_tensor("images")
-            expected = (content.metadata() or {}).get("sha256")
-    except (FileNotFoundError, SafetensorError):
-        return None
-    return images if _checksum(images) == expected else None
+    return (read_tensors(file) or {}).get("images")
 
 
 def write_images(file: Path, images: Tensor) -> None:
-    """Replace a file atomically, its checksum within."""
+    """Replace a file of images atomically, its checksum within."""
+    write_tensors(file, {"images": images})
+
+
+def read_tensors(file: Path) -> dict[str, Tensor] | None:
+    """Return the tensors of a file by name, or None if it is missing, truncated or damaged."""
+    try:
+        with safe_open(file, framework="pt") as content:
+            tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
+            expected = (content.metadata() or {}).get("sha256")
+    except (FileNotFoundError, SafetensorError):
+        return None
+    return tensors if _checksum(tensors) == expected else None
+
+
+def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
+    """Replace a file of tensors atomically, their checksum within."""
     with atomic_write(file) as temporary:
-        content = {"images": images.contiguous()}
-        temporary.write_bytes(save(content, metadata={"sha256": _checksum(images)}))
+        content = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        temporary.write_bytes(save(content, metadata={"sha256": _checksum(content)}))
 
 
-def _checksum(images: Tensor) -> str:
-    return hashlib.sha256(images.contiguous().numpy().data).hexdigest()
+def _checksum(tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256()
+    for name in sorted(tensors):
+        digest.update(tensors[name].contiguous().numpy().data)
+    return digest.hexdigest()

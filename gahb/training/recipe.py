@@ -81,6 +81,8 @@ class Recipe:
         Folder or .zip file of the user's own images, for the classes that read them.
     channels : int
         1 for gray images; 3 for color, of the class ``folder``.
+    duplicates : float
+        Centered cosine above which the class ``folder`` leaves near-duplicates out; 1 keeps all.
 
     Examples
     --------
@@ -112,6 +114,7 @@ class Recipe:
     seed: int = 0
     path: str | Path | None = None
     channels: int = 1
+    duplicates: float = 0.95
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
@@ -143,6 +146,7 @@ class Recipe:
             raise ValueError(f"channels: {shown(self.channels)}; accepted: {accepted}")
         check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
         check_number("step", self.step, low=1e-12, high=1.0)
+        check_number("duplicates", self.duplicates, low=-1.0, high=1.0)
 
     @property
     def hash(self) -> str:
@@ -173,7 +177,9 @@ class Recipe:
         return self._images(n, "test")[:most]
 
     def _images(self, n: int | None, subset: str) -> Tensor:
-        source: dict[str, Any] = {"path": self.path, "channels": self.channels}
+        source: dict[str, Any] = {
+            option: getattr(self, option) for option in ("path", "channels", "duplicates")
+        }
         return images.load(self.images, n, self.size, subset, dtype=torch.uint8, **source)
 
     def build(self) -> nn.Module:
