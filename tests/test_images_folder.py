@@ -341,6 +341,7 @@ def test_near_duplicates_can_stay_and_are_named_where_removed(pictures, monkeypa
     Image.fromarray(near).save(pictures / "04-near.png")
     cosine = np.corrcoef(near.ravel(), np.asarray(original).ravel())[0, 1]
     assert 0.95 < cosine < 0.999
+    monkeypatch.setenv("CI", "1")
     assert len(everything(pictures, duplicates=1)) == 22
     assert len(everything(pictures, duplicates=0.999)) == 21
     assert capsys.readouterr().err == ""  # quiet, as progress bars are
