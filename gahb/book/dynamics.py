@@ -35,10 +35,11 @@ def dynamics(name: str) -> Dynamics:
             raise FileNotFoundError(f"name: {name} was not measured along its training; {again}")
         train(recipe, again=not any(snapshots(recipe)), keep_snapshots=True)
         return measure_dynamics(name)
-    stored: tuple[Dynamics, dict[str, str]] = artifacts.read_stored(path)
-    if stored[1]["hash"] != recipe.hash:
+    found: Dynamics
+    found, origin = artifacts.read_stored(path)
+    if origin["hash"] != recipe.hash:
         raise ValueError(f"name: {name} was measured along another version of it; {again}")
-    return stored[0]
+    return found
 
 
 def followed(pattern: str) -> dict[int, tuple[Recipe, Dynamics]]:

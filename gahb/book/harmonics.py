@@ -85,9 +85,10 @@ def measure_overlaps(
 def _file(name: str, control: str | None, sigma: float, features: float) -> Path:
     folder = settings.artifacts_folder() / settings.edition() / "harmonics"
     parts = [name, *(control or "").split()]
-    parts += [f"sigma{sigma:g}"] * (sigma != SIGMA) + [f"share{features:g}"] * (
-        features != FEATURES
-    )
+    if sigma != SIGMA:
+        parts.append(f"sigma{sigma:g}")
+    if features != FEATURES:
+        parts.append(f"share{features:g}")
     return folder / f"{'-'.join(parts)}.json"
 
 

@@ -13,6 +13,7 @@ from gahb.vectors import check_batch, directions
 
 __all__ = ["distinct_images", "remove_duplicates"]
 
+DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
 BLOCK = 1024
 ROUNDING = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur
 # Single precision decides pairs farther than this from the threshold, double precision the rest.
@@ -21,7 +22,7 @@ MARGIN = 1e-3
 
 
 def remove_duplicates(
-    x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
+    x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
     """Return the images without near-duplicates: the first of every group stays, in order.
 
@@ -57,7 +58,7 @@ def remove_duplicates(
 
 @torch.no_grad()
 def distinct_images(
-    x: Tensor, threshold: float = 0.95, *, centered: bool = True, block: int = BLOCK
+    x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True, block: int = BLOCK
 ) -> Tensor:
     """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
 

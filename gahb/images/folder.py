@@ -18,13 +18,12 @@ from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from gahb.images.duplicates import distinct_images
+from gahb.images.duplicates import DUPLICATES, distinct_images
 from gahb.images.files import File, UnreadableError, counted, opened, others, pictures, state_of
 from gahb.images.store import SUBSETS, read_tensors, write_tensors
 from gahb.settings import cache_folder, quiet
 
 __all__ = [
-    "DUPLICATES",
     "decoded",
     "file_names",
     "first_images",
@@ -34,7 +33,6 @@ __all__ = [
 ]
 
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
-DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
 USABLE = 0.5  # share of the pictures that must be: else something is wrong with all of them
 NAMED = 3  # pictures that are left out and named, rather than counted
 KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever

@@ -13,8 +13,9 @@ from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number, shown
 from gahb.images.calpha import draw_calpha
+from gahb.images.duplicates import DUPLICATES
 from gahb.images.faces import SIDE, draw_faces
-from gahb.images.folder import DUPLICATES, read_folder
+from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
 from gahb.images.manifolds import draw_disks, draw_ray, draw_sines
 from gahb.images.photographs import PHOTOGRAPHS

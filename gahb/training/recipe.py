@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from gahb import images
 from gahb.checks import check_choice, check_count, check_number, shown
+from gahb.images.duplicates import DUPLICATES
 from gahb.networks import BFCNN, Dense, Transformer, UNet
 from gahb.settings import EDITIONS
 
@@ -114,7 +115,7 @@ class Recipe:
     seed: int = 0
     path: str | Path | None = None
     channels: int = 1
-    duplicates: float = 0.95
+    duplicates: float = DUPLICATES
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
