@@ -26,24 +26,6 @@ from gahb.checks import shown
 from gahb.intervals import Estimate
 from gahb.settings import DamagedError, artifacts_folder, edition, write_json
 
-__all__ = [
-    "VERDICTS",
-    "Claim",
-    "Condition",
-    "Row",
-    "anchor",
-    "as_html",
-    "as_text",
-    "claims",
-    "committed",
-    "count",
-    "read",
-    "record",
-    "rows",
-    "worse",
-    "write",
-]
-
 RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
 RELATIVE_OF_CONTROLS = 5e-2

@@ -24,8 +24,6 @@ from torch import Tensor
 from gahb.checks import check_count, check_number
 from gahb.images.store import check_indices, check_stream, stream
 
-__all__ = ["calpha_images", "draw_calpha"]
-
 Array = NDArray[np.float64]
 
 FINENESS = 4  # points of the contour across a pixel

@@ -11,8 +11,6 @@ from torch import Tensor
 from gahb.checks import check_count, check_number
 from gahb.vectors import check_batch, directions
 
-__all__ = ["distinct_images", "remove_duplicates"]
-
 DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
 BLOCK = 1024
 ROUNDING = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur

@@ -30,8 +30,6 @@ from torch.nn import functional
 from gahb.images.store import stream
 from gahb.settings import atomic_write, cache_folder
 
-__all__ = ["SIDE", "draw_faces"]
-
 SIDE = 64
 LATENT_SIZE = 100
 BATCH = 32

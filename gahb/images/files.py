@@ -20,16 +20,6 @@ from tqdm.auto import tqdm
 
 from gahb.settings import quiet
 
-__all__ = [
-    "File",
-    "UnreadableError",
-    "counted",
-    "opened",
-    "others",
-    "pictures",
-    "state_of",
-]
-
 # Formats of Pillow's that hold no picture of fixed pixels, or only with another program's help.
 OTHER_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
 HIDDEN = (".", "__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")  # what file managers leave behind

@@ -23,15 +23,6 @@ from gahb.images.files import File, UnreadableError, counted, opened, others, pi
 from gahb.images.store import SUBSETS, read_tensors, write_tensors
 from gahb.settings import cache_folder, quiet
 
-__all__ = [
-    "decoded",
-    "file_names",
-    "first_images",
-    "folder_parts",
-    "read_folder",
-    "read_pictures",
-]
-
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
 USABLE = 0.5  # share of the pictures that must be: else something is wrong with all of them
 NAMED = 3  # pictures that are left out and named, rather than counted

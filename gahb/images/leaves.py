@@ -21,8 +21,6 @@ from torch import Tensor
 
 from gahb.images.store import stream
 
-__all__ = ["draw_leaves"]
-
 Array = NDArray[np.float64]
 Indices = NDArray[np.int64]
 

@@ -23,8 +23,6 @@ from gahb.images.shuffled import shuffled
 from gahb.images.store import cached_images, check_indices, check_stream
 from gahb.settings import data_folder
 
-__all__ = ["CLASSES", "load", "pick"]
-
 SMALLEST, LARGEST = 8, 1024
 
 

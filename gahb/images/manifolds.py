@@ -19,31 +19,6 @@ from gahb.checks import check_count, check_finite, check_float
 from gahb.images.faces import draw_faces
 from gahb.images.store import check_indices, check_stream, stream
 
-__all__ = [
-    "AMPLITUDE",
-    "AMPLITUDE_DEVIATION",
-    "BRIGHTNESS",
-    "BRIGHTNESS_DEVIATION",
-    "CENTER",
-    "GRAYS",
-    "GRAY_DEVIATION",
-    "RADIUS",
-    "disk_images",
-    "disk_masks",
-    "disk_parameters",
-    "draw_disks",
-    "draw_ray",
-    "draw_sines",
-    "orthonormal",
-    "ray_face",
-    "ray_images",
-    "ray_parameters",
-    "sine_images",
-    "sine_parameters",
-    "sine_waves",
-    "tangents",
-]
-
 SMALLEST = 8
 
 

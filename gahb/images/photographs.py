@@ -35,8 +35,6 @@ from gahb.images.folder import decoded, first_images, folder_parts
 from gahb.images.store import random_numbers, read_images, write_images
 from gahb.settings import cache_folder
 
-__all__ = ["PHOTOGRAPHS", "Photographs"]
-
 HELD_OUT = 1_000  # files for the test subset: two sets of 100,000 leave 2,599 of CelebA
 READABLE = 1_000  # at most one file in so many may be unreadable and is left out
 # CelebA's list of files and partitions, 2 being for tests, as published and as from Kaggle.

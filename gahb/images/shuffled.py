@@ -17,8 +17,6 @@ from torch import Tensor
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch
 
-__all__ = ["shuffle", "shuffled", "unshuffle"]
-
 Arguments = ParamSpec("Arguments")
 
 

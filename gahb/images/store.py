@@ -17,19 +17,6 @@ from tqdm.auto import tqdm
 from gahb.checks import check_choice, check_count, shown
 from gahb.settings import atomic_write, cache_folder, quiet
 
-__all__ = [
-    "SUBSETS",
-    "cached_images",
-    "check_indices",
-    "check_stream",
-    "random_numbers",
-    "read_images",
-    "read_tensors",
-    "stream",
-    "write_images",
-    "write_tensors",
-]
-
 SUBSETS = ("S1", "S2", "test")
 CHUNK = 2048  # images drawn between two writings: what an interruption can lose
 

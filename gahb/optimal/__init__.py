@@ -4,19 +4,13 @@ They compute in double precision. Apple's GPUs have none: left on the CPU, they 
 such a GPU and give their estimates back to it.
 """
 
-from gahb.optimal.densities import EmpiricalBayes, Gaussian, GaussianMixture, OracleBasis
-from gahb.optimal.local import CovarianceLocal, EquivariantLocal, Local
-from gahb.optimal.manifolds import Disks, Ray, Sines
-
-__all__ = [
-    "CovarianceLocal",
-    "Disks",
-    "EmpiricalBayes",
-    "EquivariantLocal",
-    "Gaussian",
-    "GaussianMixture",
-    "Local",
-    "OracleBasis",
-    "Ray",
-    "Sines",
-]
+from gahb.optimal.densities import EmpiricalBayes as EmpiricalBayes
+from gahb.optimal.densities import Gaussian as Gaussian
+from gahb.optimal.densities import GaussianMixture as GaussianMixture
+from gahb.optimal.densities import OracleBasis as OracleBasis
+from gahb.optimal.local import CovarianceLocal as CovarianceLocal
+from gahb.optimal.local import EquivariantLocal as EquivariantLocal
+from gahb.optimal.local import Local as Local
+from gahb.optimal.manifolds import Disks as Disks
+from gahb.optimal.manifolds import Ray as Ray
+from gahb.optimal.manifolds import Sines as Sines

@@ -1,18 +1,12 @@
 """Sample images from the density that a denoiser implies, freely or given linear measurements."""
 
-from gahb.sampling.algorithm import Samples, Schedule, Trajectory, sample
-from gahb.sampling.diffusion import noise_schedule, reverse_diffusion
-from gahb.sampling.measurement import Measurement, inpainting, random_projection, super_resolution
-
-__all__ = [
-    "Measurement",
-    "Samples",
-    "Schedule",
-    "Trajectory",
-    "inpainting",
-    "noise_schedule",
-    "random_projection",
-    "reverse_diffusion",
-    "sample",
-    "super_resolution",
-]
+from gahb.sampling.algorithm import Samples as Samples
+from gahb.sampling.algorithm import Schedule as Schedule
+from gahb.sampling.algorithm import Trajectory as Trajectory
+from gahb.sampling.algorithm import sample as sample
+from gahb.sampling.diffusion import noise_schedule as noise_schedule
+from gahb.sampling.diffusion import reverse_diffusion as reverse_diffusion
+from gahb.sampling.measurement import Measurement as Measurement
+from gahb.sampling.measurement import inpainting as inpainting
+from gahb.sampling.measurement import random_projection as random_projection
+from gahb.sampling.measurement import super_resolution as super_resolution

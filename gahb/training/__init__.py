@@ -1,7 +1,7 @@
 """Training denoisers: recipes, batches, optimizers, the loop, and the record that it leaves."""
 
-from gahb.training.loop import train
-from gahb.training.recipe import Recipe
-from gahb.training.record import History, history, snapshots
-
-__all__ = ["History", "Recipe", "history", "snapshots", "train"]
+from gahb.training.loop import train as train
+from gahb.training.recipe import Recipe as Recipe
+from gahb.training.record import History as History
+from gahb.training.record import history as history
+from gahb.training.record import snapshots as snapshots
