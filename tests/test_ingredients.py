@@ -8,7 +8,7 @@ from gahb.book import recipes
 from gahb.denoiser import Denoiser
 from gahb.networks import Dense, Transformer, UNet, receptive_field
 from gahb.training import Recipe
-from gahb.training.optimizer import Muon, Optimizer
+from gahb.training.loop import Muon, Optimizer
 
 KINDS = ("unet", "linear", "biased", "placed", "shallow", "dense", "transformer")
 

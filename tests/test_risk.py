@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 import gahb
 from gahb.basis import sure, trace_jacobian
-from gahb.basis.risk import random_signs
+from gahb.basis.jacobian import random_signs
 from gahb.denoiser import Denoiser
 from gahb.optimal import EmpiricalBayes
 

@@ -16,8 +16,7 @@ from PIL import Image
 import gahb
 from gahb.settings import atomic_write
 from gahb.training import loop
-from gahb.training.loop import Batches, image_order
-from gahb.training.optimizer import Muon, Optimizer, annealing, orthogonalized
+from gahb.training.loop import Batches, Muon, Optimizer, annealing, image_order, orthogonalized
 from gahb.training.recipe import WEIGHTS as LOSS_WEIGHTS
 from gahb.training.recipe import Recipe
 from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256

@@ -8,5 +8,5 @@ from gahb.basis.eigen import principal_angles as principal_angles
 from gahb.basis.eigen import projection as projection
 from gahb.basis.eigen import rank_above as rank_above
 from gahb.basis.jacobian import equivalent_filters as equivalent_filters
-from gahb.basis.risk import sure as sure
-from gahb.basis.risk import trace_jacobian as trace_jacobian
+from gahb.basis.jacobian import sure as sure
+from gahb.basis.jacobian import trace_jacobian as trace_jacobian

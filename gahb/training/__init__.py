@@ -1,4 +1,4 @@
-"""Training denoisers: recipes, batches, optimizers, the loop, and the record that it leaves."""
+"""Training denoisers: recipes, the loop, and the record that it leaves."""
 
 from gahb.training.loop import train as train
 from gahb.training.recipe import Recipe as Recipe
