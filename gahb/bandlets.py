@@ -31,13 +31,7 @@ ROUNDING = 9  # decimals to which distances are compared: pixels of one line are
 
 
 def scales_of(side: int) -> int:
-    """Return how often a side can be halved and keep at least ``COARSEST`` coefficients.
-
-    Examples
-    --------
-    >>> scales_of(80), scales_of(32), scales_of(7)
-    (4, 3, 0)
-    """
+    """Return how often a side can be halved and keep at least ``COARSEST`` coefficients."""
     halves = side % 2 == 0 and side >= 2 * COARSEST
     return 1 + scales_of(side // 2) if halves else 0
 
@@ -57,12 +51,6 @@ def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]
     Each halves the sides. They are those of the coarsest scale, (..., H / 2^scales, W / 2^scales),
     and the three subbands of each scale j = 1 ... scales, the finest first, (..., 3, H / 2^j, W /
     2^j).
-
-    Examples
-    --------
-    >>> approximation, details = analysis(torch.rand(5, 32, 16), "sym4", scales=2)
-    >>> approximation.shape, details[0].shape
-    (torch.Size([5, 8, 4]), torch.Size([5, 3, 16, 8]))
     """
     details = []
     for _ in range(scales):
@@ -134,11 +122,6 @@ def bases(height: int, width: int, directions: int) -> NDArray[np.float64]:
     """Return the bases of a rectangle: its pixels, and one for each of the angles in [0, pi).
 
     They are (directions + 1, height * width, height * width), a basis vector per row.
-
-    Examples
-    --------
-    >>> bases(4, 4, directions=8).shape
-    (9, 16, 16)
     """
     pixels = np.eye(height * width)
     wavelets = haar(height * width)
@@ -178,8 +161,7 @@ def haar(n: int) -> NDArray[np.float64]:
     >>> haar(3).round(2).tolist()
     [[0.58, 0.58, 0.58], [0.41, 0.41, -0.82], [0.71, -0.71, 0.0]]
     """
-    rows = [np.full(n, n**-0.5)]
-    runs = [(0, n)]
+    rows, runs = [np.full(n, n**-0.5)], [(0, n)]
     for start, stop in runs:
         if stop - start > 1:
             middle = (start + stop + 1) // 2
@@ -359,12 +341,7 @@ class Wavelets(BaseDenoiser):
     True
     """
 
-    def __init__(
-        self,
-        constant: float = 3.0,
-        wavelet: str = "sym4",
-        shifts: int = 1,
-    ) -> None:
+    def __init__(self, constant: float = 3.0, wavelet: str = "sym4", shifts: int = 1) -> None:
         super().__init__()
         check_number("constant", constant, low=0)
         check_choice("wavelet", wavelet, WAVELETS)
@@ -395,8 +372,7 @@ class Bandlets(Wavelets):
     Squares and directions are chosen from y, its noise included.
 
     For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper).
-    These are the simplest ones: directions are straight within a square, and the transform is
-    Haar's. Squares at the borders are cut where they do not fit.
+    These are the simplest ones: directions are straight within a square, the transform is Haar's.
 
     Parameters
     ----------
@@ -458,14 +434,8 @@ class OracleBandlets(Oracle):
     directions are chosen as by :class:`Bandlets`, but from x and sigma, so that the expected error
     is smallest. It is at most that of the oracle in wavelets, which are among the bases.
 
-    Parameters
-    ----------
-    x : Tensor
-        Clean images, (n, C, H, W), of even sides of at least 8 pixels.
-    wavelet, squares
-        As for :class:`Bandlets`.
-    directions : int
-        Number of angles in [0, pi); 0 for the oracle in wavelets.
+    Clean images x are (n, C, H, W), of even sides of at least 8 pixels; the other parameters are
+    those of :class:`Bandlets`. Without ``directions`` it is the oracle in wavelets.
 
     Examples
     --------

@@ -128,12 +128,9 @@ def evaluation(f: Callable[..., Any], *, autocast: bool = True) -> Iterator[None
 
     Examples
     --------
-    >>> network = nn.Dropout()
-    >>> with evaluation(network):
+    >>> with evaluation(network := nn.Dropout()):
     ...     network.training
     False
-    >>> network.training
-    True
     """
     network = f if isinstance(f, nn.Module) else nn.Module()
     modes = {
@@ -263,14 +260,10 @@ class Denoiser(BaseDenoiser):
 class Unshuffled(BaseDenoiser):
     """Denoiser that shuffles the pixels, denoises, and puts them back in order (Figure 21).
 
-    Shuffling turns white noise into white noise, so that this has the error that ``denoiser`` has
-    on shuffled images, and where one of the two is optimal, so is the other. Its adaptive basis is
-    that of ``denoiser`` with the pixels in their own order.
-
-    Parameters
-    ----------
-    denoiser : callable
-        Denoiser of images such as the class ``shuffled-faces``.
+    The ``denoiser`` is one of images such as the class ``shuffled-faces``. Shuffling turns white
+    noise into white noise, so that this has the error that ``denoiser`` has on shuffled images, and
+    where one of the two is optimal, so is the other. Its adaptive basis is that of ``denoiser``
+    with the pixels in their own order.
 
     Examples
     --------

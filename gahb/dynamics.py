@@ -276,14 +276,10 @@ def _judged(
 
 @dataclass(frozen=True)
 class PowerLaw:
-    r"""A power law :math:`\tau = c N^\gamma`, with 95% intervals.
+    r"""A power law :math:`\tau = c N^\gamma`, with 95% intervals by Student's t.
 
-    Attributes
-    ----------
-    exponent, prefactor : Estimate
-        :math:`\gamma` and c; by Student's t, of as many points as ``points``.
-    points : int
-        Number of pairs of N and tau that it is fitted to.
+    It has the ``exponent`` :math:`\gamma`, the ``prefactor`` c, and the number of ``points``, pairs
+    of N and tau that it is fitted to.
     """
 
     exponent: Estimate
@@ -299,11 +295,7 @@ def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
     r"""Fit :math:`\tau = c N^\gamma` by least squares of the logarithms.
 
     Points that are not finite, such as trainings that did not get there, are left out.
-
-    Parameters
-    ----------
-    n, tau : sequence of float
-        Numbers of training images, and updates: at least three pairs that are finite.
+    At least three pairs of a number of training images and a number of updates must be finite.
 
     Examples
     --------

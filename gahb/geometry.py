@@ -11,8 +11,7 @@ oscillate slowly within regions and along contours, and jump across them. They a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -42,8 +41,6 @@ __all__ = [
     "smoothest",
     "spread",
 ]
-
-Laplacian = Callable[[Tensor], csr_array]
 
 WHOLE = 1024  # pixels up to which all of a Laplacian is decomposed, whatever its spectrum
 SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
@@ -85,14 +82,12 @@ def patch_laplacian(
 
     Parameters
     ----------
-    image : Tensor
+    image, contrast
         As for :func:`grid_laplacian`, of whose kind the result is.
     radius : float
         Largest distance of pixels with an edge.
     patch : int
         Side of the patches, odd; beyond the border the image is mirrored.
-    contrast : float
-        Difference of patches from which they count as different.
 
     Examples
     --------
@@ -122,33 +117,26 @@ def _laplacian(
     height, width = x.shape[-2:]
     features = patches[0].reshape(-1, height, width)
     number = torch.arange(height * width).view(height, width)
-    starts, ends, weights = [], [], []
+    edges = []
     for down, right in offsets:
         here = (slice(None, height - down), slice(max(0, -right), width - max(0, right)))
         there = (slice(down, None), slice(max(0, right), width - max(0, -right)))
         difference = (features[:, *here] - features[:, *there]).square().mean(0)
-        starts.append(number[here].flatten())
-        ends.append(number[there].flatten())
-        weight = torch.ones_like(difference)
-        if contrast is not None:
-            weight = (-difference / (2 * contrast**2)).exp()
-        weights.append(weight.flatten())
-    edges = (torch.cat(weights).numpy(), (torch.cat(starts).numpy(), torch.cat(ends).numpy()))
-    graph = coo_array(edges, shape=(number.numel(),) * 2)
+        scale = torch.inf if contrast is None else 2 * contrast**2
+        parts = ((-difference / scale).exp(), number[here], number[there])
+        edges.append([part.flatten() for part in parts])
+    weights, starts, ends = (torch.cat(parts).numpy() for parts in zip(*edges, strict=True))
+    graph = coo_array((weights, (starts, ends)), shape=(number.numel(),) * 2)
     return csr_array(csgraph.laplacian(graph + graph.T))
+
+
+LAPLACIANS = {"grid": grid_laplacian, "patches": patch_laplacian}
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
     """Return the k orthonormal vectors, (k, 1, H, W), on which a Laplacian is smallest, in order.
 
-    Parameters
-    ----------
-    laplacian : scipy.sparse.csr_array
-        Of H W pixels.
-    k : int
-        How many, below H W.
-    size : tuple of int
-        Height and width of the image, (H, W).
+    It is that of an image of this ``size``, (H, W), and k is below H W.
 
     Examples
     --------
@@ -204,30 +192,19 @@ def spread(vectors: Tensor) -> Tensor:
     return 1 / in_double(vectors.flatten(1)).pow(4).sum(1)
 
 
-def contour_frequencies(
-    vectors: Tensor, image: Tensor, scale: float = 1.0
-) -> tuple[Tensor, Tensor]:
+def contour_frequencies(vectors: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
     r"""Return how fast vectors oscillate along and across the contours of an image, (k,) each.
 
     The direction of the contour at a place is that in which the image changes least, by its
-    structure tensor :math:`T = G * (\nabla x \nabla x^T)`. For the unit vector t along it, and the
-    weight w, the difference of the eigenvalues of T,
+    structure tensor :math:`T = G * (\nabla x \nabla x^T)`, with a Gaussian G of one pixel. For the
+    unit vector t along it, and the weight w, the difference of the eigenvalues of T,
 
     .. math:: \omega^2 = \frac{\sum w \, (t \cdot \nabla v)^2}{\sum w \, v^2}
 
     is the squared frequency of v along the contour, and the same for the normal that across it.
     Where v has its steepest places on the contours, as the image itself has, both are too high;
     their ratio is not. Frequencies are in radians a pixel where they are low, and 2 at most along
-    each side.
-
-    Parameters
-    ----------
-    vectors : Tensor
-        As of a basis, (k, C, H, W).
-    image : Tensor
-        The image whose contours count, clean or denoised, (1, C, H, W).
-    scale : float
-        Standard deviation of the Gaussian G, in pixels.
+    each side. Vectors are (k, C, H, W), as of a basis; the image, clean or denoised, (1, C, H, W).
 
     Examples
     --------
@@ -239,10 +216,9 @@ def contour_frequencies(
     """
     check_images("image", image)
     check_batch("vectors", vectors, like=image)
-    check_number("scale", scale, low=1e-3)
     (down, right), _ = _gradients(image)
     products = torch.stack([down * down, right * right, down * right]).sum((1, 2)).numpy()
-    smooth = [torch.from_numpy(gaussian_filter(part, scale)) for part in products]
+    smooth = [torch.from_numpy(gaussian_filter(part, 1.0)) for part in products]
     difference, mixed = smooth[0] - smooth[1], 2 * smooth[2]
     weight = torch.hypot(difference, mixed)
     if not weight.any():
@@ -258,7 +234,6 @@ def contour_frequencies(
 def _gradients(images: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
     """Return slopes (down, right) between pixels, (n, C, H - 1, W - 1), and mean squares there."""
     x = in_double(images.detach()).cpu()
-
     down = F.avg_pool2d(x.diff(dim=-2), (1, 2), stride=1)
     right = F.avg_pool2d(x.diff(dim=-1), (2, 1), stride=1)
     return (down, right), F.avg_pool2d(x.square(), 2, stride=1)
@@ -271,9 +246,7 @@ def harmonic_overlaps(
     k: int,
     *,
     sigma: float | None = None,
-    laplacians: Mapping[str, Laplacian] | None = None,
     components: Tensor | None = None,
-    tolerance: float | None = None,
 ) -> dict[str, Tensor]:
     """Return how much of a denoiser's leading k-space lies in harmonics, own ones and others.
 
@@ -292,24 +265,18 @@ def harmonic_overlaps(
         Number of leading vectors, of the denoiser and of each reference.
     sigma : float, optional
         Noise level, for denoisers that are not blind.
-    laplacians : mapping of str to callable, optional
-        Make the Laplacian of one image; by default ``grid``, :func:`grid_laplacian`, and
-        ``patches``, :func:`patch_laplacian`.
     components : Tensor, optional
         Orthonormal vectors that are the same for all images, such as the principal components of
         the training images, (l, C, H, W).
-    tolerance : float, optional
-        Find the leading vectors only, as :func:`gahb.adaptive_basis` does, for images so large that
-        the whole Jacobian would take too long. Where the factors hardly fall after the k-th one,
-        as at k = d / 20, the space depends on it: .1 costs .02 of the overlap, .03 nothing.
 
     Returns
     -------
     dict of str to Tensor
         :func:`basis_overlap` for each image, (n,): with the k smoothest vectors of the image's own
-        Laplacian (``own grid``), of that of the image that comes next (``other grid``), of that of
-        the image with its pixels shuffled (``shuffled grid``), and of the plain grid (``cosines``),
-        with the ``components``, and with random vectors on average (``chance``).
+        Laplacian (``own grid``, ``own patches``), of that of the image that comes next (``other
+        grid``), of that of the image with its pixels shuffled (``shuffled grid``), and of the plain
+        grid (``cosines``), with the ``components``, and with random vectors on average
+        (``chance``).
 
     Examples
     --------
@@ -324,32 +291,29 @@ def harmonic_overlaps(
         raise ValueError(
             f"images: {len(images)} for {len(y)} noisy ones; accepted: as many, two up"
         )
-    laplacians = laplacians or {"grid": grid_laplacian, "patches": patch_laplacian}
-    references = _harmonics_of(images, k, laplacians)
+    references = _harmonics_of(images, k)
     references["cosines"] = [cosines(y.shape[-2], y.shape[-1], k)] * len(y)
     if components is not None:
         references["components"] = [components] * len(y)
-    search: dict[str, Any] = {} if tolerance is None else {"k": k, "tolerance": tolerance}
     found: dict[str, list[Tensor]] = {name: [] for name in references}
     for i, noisy in enumerate(y.split(1)):
-        vectors = adaptive_basis(f, noisy, sigma=sigma, **search).eigenvectors[:k].cpu()
+        # All of them: where factors hardly fall after the k-th, a search's space is not sharp.
+        vectors = adaptive_basis(f, noisy, sigma=sigma).eigenvectors[:k].cpu()
         for name, each in references.items():
             found[name].append(basis_overlap(vectors, each[i]))
     chance = torch.full((len(y),), k / y[0].numel(), dtype=torch.float64)
     return {name: torch.stack(values) for name, values in found.items()} | {"chance": chance}
 
 
-def _harmonics_of(
-    images: Tensor, k: int, laplacians: Mapping[str, Laplacian]
-) -> dict[str, list[Tensor]]:
-    """Return the k smoothest vectors for each image: of its own graph, and of two others."""
+def _harmonics_of(images: Tensor, k: int) -> dict[str, list[Tensor]]:
+    """Return the k smoothest vectors for each image: of its own graphs, and of others."""
     size = (int(images.shape[-2]), int(images.shape[-1]))
     found = {
         f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
         for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
-        for name, laplacian in laplacians.items()
+        for name, laplacian in LAPLACIANS.items()
     }
-    for name in laplacians:
+    for name in LAPLACIANS:
         own = found[f"own {name}"]
         found[f"other {name}"] = own[1:] + own[:1]
     return found
@@ -368,9 +332,7 @@ class GraphHarmonics(BaseDenoiser):
     constant : float
         Threshold in units of sigma.
     rounds : int
-        How many times the Laplacian is made from an estimate; 0 for thresholding in cosines.
-    laplacian : callable
-        Makes the Laplacian of one image, as :func:`grid_laplacian` does.
+        How often :func:`patch_laplacian` is made from an estimate; 0 for thresholding in cosines.
 
     Examples
     --------
@@ -379,13 +341,11 @@ class GraphHarmonics(BaseDenoiser):
     torch.Size([2, 1, 8, 8])
     """
 
-    def __init__(
-        self, constant: float = 3.0, rounds: int = 1, laplacian: Laplacian = patch_laplacian
-    ) -> None:
+    def __init__(self, constant: float = 3.0, rounds: int = 1) -> None:
         super().__init__()
         check_number("constant", constant, low=0)
         check_count("rounds", rounds, minimum=0)
-        self.constant, self.rounds, self.laplacian = constant, rounds, laplacian
+        self.constant, self.rounds = constant, rounds
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimate of the clean images, (n, 1, H, W), of the dtype of ``y``."""
@@ -403,7 +363,7 @@ class GraphHarmonics(BaseDenoiser):
         vectors = cosines(*y.shape[2:]).to(noisy.device)
         for _ in range(self.rounds):
             estimate = self._thresholded(noisy, vectors, sigma)
-            vectors = _harmonics(self.laplacian(estimate), d).to(noisy.device)
+            vectors = _harmonics(patch_laplacian(estimate), d).to(noisy.device)
         return vectors.view(d, *y.shape[1:])
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:

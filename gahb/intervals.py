@@ -90,12 +90,8 @@ def of_means(parts: Sequence[Tensor], together: int = 1) -> tuple[Tensor, Tensor
     :math:`t + a t^2 / 3 + a^2 t^3 / 27 + a / 6`. For normal values it covers 95 to 97%, for
     log-normal ones (of deviation 1/2 of the logarithm) 94 to 96%, from 3 units on.
 
-    Parameters
-    ----------
-    parts : sequence of Tensor
-        Values of each unit, (k, n) for each set of n units. A set of one unit leaves NaN.
-    together : int
-        How many intervals are to hold at once, by Bonferroni's inequality.
+    There are values of each unit, (k, n), in each set of n units; a set of one unit leaves NaN. So
+    many intervals as ``together`` says hold at once, by Bonferroni's inequality.
 
     References
     ----------

@@ -1,9 +1,4 @@
-"""Networks that map noisy images to their residual.
-
-``UNet`` and ``BFCNN`` are the paper's two architectures, bias-free; ``Dense`` and ``Transformer``
-have no convolutions; ``from_released`` reads the weights that its authors released;
-``receptive_field`` measures how far a network sees.
-"""
+"""Networks that map noisy images to their residual: the paper's two, bias-free, and others."""
 
 from __future__ import annotations
 
@@ -166,12 +161,8 @@ class UNet(nn.Module):
 
     Parameters
     ----------
-    blocks : int
-        Number of encoder blocks, and of decoder blocks.
-    width : int
-        Number of channels of the outermost block.
-    channels : int
-        Channels of the images.
+    blocks, width, channels : int
+        Encoder blocks, and as many decoder blocks; channels of the outermost; of the images.
     rectified, biased, placed : bool
         Change one ingredient: no rectifiers, so that the network is linear; additive constants
         after each normalization; the coordinates of each pixel, from -1 to 1, as two channels more
@@ -232,13 +223,11 @@ class UNet(nn.Module):
         x: Tensor = torch.cat([y, coordinates(y)], dim=1) if self.placed else y
         skipped: list[Tensor] = []
         for block in self.encoder:
-            x = block(x)
-            skipped.append(x)
-            x = self.pool(x)
+            skipped.append(block(x))
+            x = self.pool(skipped[-1])
         x = self.middle(x)
         for b in reversed(range(self.blocks)):
-            x = torch.cat([self.upsample[b](x), skipped[b]], dim=1)
-            x = self.decoder[b](x)
+            x = self.decoder[b](torch.cat([self.upsample[b](x), skipped[b]], dim=1))
         return x
 
 
@@ -262,12 +251,8 @@ class BFCNN(nn.Module):
 
     Parameters
     ----------
-    layers : int
-        Number of 3x3 convolutions, at least 2.
-    width : int
-        Number of channels of the hidden layers.
-    channels : int
-        Channels of the images.
+    layers, width, channels : int
+        Number of 3x3 convolutions, at least 2; channels of the hidden layers; of the images.
     first_linear : bool
         Leave the first layer without a rectification.
 
@@ -305,12 +290,8 @@ class Dense(nn.Module):
 
     Parameters
     ----------
-    layers : int
-        Number of layers, at least 2.
-    width : int
-        Number of units of the hidden layers.
-    size : int
-        Pixels per side of the images, which have one channel.
+    layers, width, size : int
+        Number of layers, at least 2; units of the hidden ones; pixels per side of gray images.
 
     Examples
     --------
@@ -368,10 +349,9 @@ class Transformer(nn.Module):
 
     Parameters
     ----------
-    layers, width : int
-        Number of layers, and of features of a patch, a multiple of four.
-    size : int
-        Pixels per side of the images, an even number; they have one channel.
+    layers, width, size : int
+        Number of layers; features of a patch, a multiple of four; pixels per side of gray images,
+        an even number.
 
     References
     ----------
@@ -419,10 +399,9 @@ def receptive_field(
     ----------
     network : torch.nn.Module
         Maps (n, channels, side, side) to the same shape by convolutions, pooling and the like.
-    side, channels : int
-        Of the input, whose sides are larger than the receptive field.
-    positions : int
-        Neighboring output pixels to try, at least the factor by which the network subsamples.
+    side, positions, channels : int
+        Of the input, larger than the receptive field; output pixels to try, at least the factor by
+        which the network subsamples; of the input.
 
     Examples
     --------
@@ -499,18 +478,17 @@ def from_released(
     return network.eval()
 
 
-def _read(path: Path) -> Mapping[str, Tensor]:
-    """Return the state dictionary in a ``.pt`` file, refusing pickled code."""
+def _read(path: Path) -> Any:
+    """Return what a ``.pt`` file holds, refusing pickled code."""
     if not path.is_file():
         raise FileNotFoundError(f"released: there is no file {path}")
     try:
-        content: Mapping[str, Tensor] = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # zip, pickle and torch each have their own kinds
         raise ValueError(
             f"released: {path.name} is not a plain state dictionary; accepted: tensors only, "
             "as saved by torch.save(network.state_dict())"
         ) from error
-    return content
 
 
 def _architecture(weights: Mapping[str, Tensor], part: str, first: str) -> tuple[int, int, int]:

@@ -126,16 +126,7 @@ def remove_leftovers(folder: Path, age: float) -> None:
 
 
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
-    """Write a file of JSON atomically, an object with its checksum.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> file = Path(tempfile.mkdtemp()) / "a.json"
-    >>> write_json(file, {"a": [1, 2]})
-    >>> read_json(file)
-    {'a': [1, 2]}
-    """
+    """Write a file of JSON atomically, an object with its checksum."""
     if isinstance(content, dict):
         content = {**content, CHECKSUM: _checksum(content)}
     with atomic_write(path) as temporary:

@@ -161,11 +161,8 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
     bootstrap over pairs of samples, from 8 pairs on: it does not know how the difference runs
     between two sizes.
 
-    Parameters
-    ----------
-    between, to_train : mapping of int to Tensor
-        By N: similarity of the samples of the two networks, (m,), and of samples i to the closest
-        image of their training set, (m,) or of both networks (m, 2).
+    Both mappings are by N: of the similarities of the samples of the two networks, (m,), and of
+    those of samples i to the closest image of their training set, (m,) or of both networks (m, 2).
 
     Examples
     --------
@@ -190,19 +187,18 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
         raise ValueError(f"between, to_train: medians do not cross: they differ by {shown}")
     if min(map(len, between.values())) < FEWEST:
         return Estimate(crossing, *UNKNOWN)
-    redrawn = [_resampled_difference(between[n], to_train[n], seed=n) for n in sizes]
+    redrawn = [
+        _resampled_medians(between[n], seed=n) - _resampled_medians(to_train[n], seed=n)
+        for n in sizes
+    ]
     crossings = torch.tensor([_last_crossing(sizes, drawn) for drawn in torch.stack(redrawn, 1)])
     return Estimate(crossing, *crossings.nanquantile(torch.tensor([0.025, 0.975])).tolist())
 
 
-def _resampled_difference(between: Tensor, to_train: Tensor, seed: int) -> Tensor:
-    """Return differences of the medians over the same pairs, drawn with replacement, (r,)."""
-
-    def median_of(values: Tensor, numbers: Tensor) -> Tensor:
-        return values.double()[numbers].flatten(1).quantile(0.5, dim=1)
-
-    drawn = resampled(len(between), seed)
-    return torch.cat([median_of(between, i) - median_of(to_train, i) for i in drawn])
+def _resampled_medians(values: Tensor, seed: int) -> Tensor:
+    """Return the medians over units drawn with replacement, the same by the same seed, (r,)."""
+    drawn = (values.double()[units].flatten(1) for units in resampled(len(values), seed))
+    return torch.cat([each.quantile(0.5, dim=1) for each in drawn])
 
 
 def _last_crossing(sizes: list[int], difference: Tensor) -> float:
@@ -233,10 +229,10 @@ def distance_ratio(
     x, train : Tensor
         Samples and training images, (n, C, H, W) and (N, C, H, W), floating-point or uint8.
     between : str
-        What the distances are between: ``directions``, images whose means are removed and whose
-        norms are one, so that brightness and contrast, which a bias-free network leaves free, do
-        not count: :math:`\sqrt{(1 - c_1) / (1 - c_2)}` of the two largest centered cosines; or
-        ``images``, as they are and as in [1]_ and [2]_.
+        What the distances are between: ``directions``, images of mean zero and norm one, so that
+        brightness and contrast, which a bias-free network leaves free, do not count:
+        :math:`\sqrt{(1 - c_1) / (1 - c_2)}` of the two largest centered cosines; or ``images``, as
+        they are and as in [1]_ and [2]_.
     same : float
         Centered cosine similarity above which training images count as one: the second closest is
         the first that is no such near-duplicate of the closest.
@@ -312,29 +308,22 @@ def aligned(x: Tensor, train: Tensor, flips: bool = False, shifts: int = 0) -> T
     >>> aligned(train.flip(3), train, flips=True).equal(train)
     True
     """
-    views = _views(x, flips, shifts)
-    if len(views) == 1:
+    if not flips and not shifts:
         return x
     center = _center(train, shifts)
-    similar = torch.stack([closest(view, center).value[:, 0] for view in views])
-    return torch.stack(views)[similar.argmax(0).to(x.device), torch.arange(len(x))]
-
-
-def _views(x: Tensor, flips: bool, shifts: int) -> list[Tensor]:
-    """Return the parts of images that a mirrored or shifted training image may show the middle of.
-
-    Each is smaller than the images by ``shifts`` pixels on every side.
-    """
-    height, width = (side - 2 * shifts for side in x.shape[2:])
-    return [
+    height, width = center.shape[2:]
+    views = [
         image[:, :, top : top + height, left : left + width]
         for image in ((x, x.flip(3)) if flips else (x,))
         for top in range(2 * shifts + 1)
         for left in range(2 * shifts + 1)
     ]
+    similar = torch.stack([closest(view, center).value[:, 0] for view in views])
+    return torch.stack(views)[similar.argmax(0).to(x.device), torch.arange(len(x))]
 
 
 def _center(x: Tensor, shifts: int) -> Tensor:
+    """Return images without ``shifts`` pixels on every side."""
     return x[:, :, shifts : x.shape[2] - shifts, shifts : x.shape[3] - shifts]
 
 
@@ -403,21 +392,17 @@ def verdicts(
 
     Parameters
     ----------
-    x : Tensor
-        Samples of one network, (n, C, H, W), floating-point or uint8.
-    train : Tensor
-        Its training images, (N, C, H, W), floating-point or uint8.
+    x, train : Tensor
+        Samples of one network and its training images, as for :func:`distance_ratio`.
     unseen : Tensor, optional
         Other images of the same class, such as the other subset. Mixtures are made of the first N;
         what is usual is told by those beyond, if there are 20. Without them, or for N = 1, only
         samples that recur count as spurious.
-    ratio : float
-        Distance ratio, in [0, 1], below which a sample is a copy.
+    ratio, between : float, str
+        Distance ratio below which a sample is a copy, and what its distances are between.
     same : float, optional
         Centered cosine similarity, in [-1, 1], above which two images count as one, by default
         that of :func:`same_image`. The paper removes images as duplicates above 0.95.
-    between : str
-        What the distances of the ratio are between, see :func:`distance_ratio`.
     flips, shifts : bool, int
         Whether mirror images of training images count as copies, and those shifted by up to so many
         pixels: say what a network was trained with.

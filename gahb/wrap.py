@@ -101,7 +101,6 @@ class Residual(Blind):
     """Third-party network that gives the noise, and does not take its level."""
 
     def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
-        """Return the clean images: the noise is taken out of ``u``."""
         noise: Tensor = self.network(u)
         return u - noise
 
@@ -119,7 +118,6 @@ class NonBlind(Blind):
         self.limits = max(SMALLEST, limits[0] / self.span), limits[1] / self.span
 
     def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
-        """Return the clean images of noisy ones, both on the network's scale, (n, C, H, W)."""
         # A limit that is met exactly must not be missed by rounding.
         low, high = self.limits[0] * (1 - ROUNDING), self.limits[1] * (1 + ROUNDING)
         return self.denoised(u, self.span * noise_levels(sigma, len(u), low, high))
@@ -154,7 +152,6 @@ class Flow(NonBlind):
         self.steps, self.sign = steps, -1 if mirrored else 1
 
     def denoised(self, u: Tensor, s: Tensor) -> Tensor:
-        """Return u_t - t v, the clean images."""
         t = s / (1 + s)
         time = (t if self.sign > 0 else 1 - t) * (self.steps or 1)
         weight = weight_of(self, otherwise=u)
@@ -187,7 +184,6 @@ class Scheduled(NonBlind):
         self.log_levels, self.prediction = levels.log(), prediction
 
     def denoised(self, u: Tensor, s: Tensor) -> Tensor:
-        """Return the prediction, taken out of ``u`` if it is of noise or of velocity."""
         t = self.time(s).to(weight_of(self, otherwise=u).device, torch.float32)
         s = s.to(u)[:, None, None, None]
         shrinkage = (1 + s**2).rsqrt()  # sqrt(alpha_bar)
@@ -285,21 +281,15 @@ def wrap(
 
     Examples
     --------
-    A non-blind network for images in [-1, 1], which does not look at the image:
-
-    >>> f = wrap(lambda u, sigma: 0 * u, "sigma", data_range=(-1, 1))
-    >>> f(torch.rand(2, 1, 8, 8), sigma=0.5).unique()
-    tensor([0.5000])
-
-    One of a class of images, which is told the logarithm of the noise level:
+    A network of images in [-1, 1] of a class, which is told the logarithm of the noise level:
 
     >>> def network(u, log_sigma, labels):
     ...     return 0 * u + labels.view(-1, 1, 1, 1)
     >>> def call(model, u, sigma, labels):
     ...     return model(u, sigma.log(), labels)
-    >>> f = wrap(network, "sigma", call=call, labels=torch.tensor([1]))
+    >>> f = wrap(network, "sigma", call=call, labels=torch.tensor([0]))
     >>> f(torch.rand(2, 1, 8, 8), sigma=0.5).unique()
-    tensor([1.])
+    tensor([0.5000])
     """
     if not callable(model):
         raise TypeError(f"model: {type(model).__name__} is not callable")
@@ -352,13 +342,11 @@ def _usual_call(
     model: Callable[..., Any], blind: bool, conditioning: dict[str, Any]
 ) -> Callable[..., Any]:
     """Return how a model is called if nothing is said, or raise if its signature differs."""
-    call = _by_position
     try:
         signature = inspect.signature(model.forward if isinstance(model, nn.Module) else model)
     except (TypeError, ValueError):  # of functions that are not written in Python
-        return call
-    if not blind and "timestep" in signature.parameters:
-        call = _by_name
+        return _by_position
+    call = _by_name if not blind and "timestep" in signature.parameters else _by_position
     try:
         call(signature.bind, *("u" if blind else "ut"), **conditioning)
     except TypeError as error:

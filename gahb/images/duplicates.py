@@ -30,19 +30,10 @@ def remove_duplicates(
 
     Parameters
     ----------
-    x : Tensor
-        Images, (n, C, H, W), floating-point or uint8.
+    x, centered : Tensor, bool
+        Images, (n, C, H, W), and the kind of cosine, as for :func:`gahb.cosine_similarity`.
     threshold : float
         Largest cosine similarity allowed between two images that are kept, in [-1, 1].
-    centered : bool
-        Subtract every image's own mean first, as the released code of the paper does; otherwise
-        the plain normalized inner product, which the paper's text states. An image without
-        direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
-
-    Returns
-    -------
-    Tensor
-        Kept images (m, C, H, W), of the dtype of ``x``; ``x`` itself if all are kept.
 
     Examples
     --------
