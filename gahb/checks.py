@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import numpy as np
@@ -81,6 +81,16 @@ def check_float(argument: str, value: Any, accepted: str) -> None:
     if not isinstance(value, Tensor) or not value.is_floating_point():
         given = value.dtype if isinstance(value, Tensor) else type(value).__name__
         raise TypeError(f"{argument}: {given} is not {accepted}")
+
+
+def check_shape(
+    argument: str, value: Any, accepted: str, fits: Callable[[torch.Size], bool]
+) -> None:
+    """Raise unless ``value`` is a floating-point tensor of a shape that ``fits``, and finite."""
+    check_float(argument, value, accepted)
+    if not value.numel() or not fits(value.shape):
+        raise ValueError(f"{argument}: shape {tuple(value.shape)} is not {accepted}")
+    check_finite(argument, value)
 
 
 def check_finite(argument: str, value: Tensor) -> None:

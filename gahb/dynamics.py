@@ -36,36 +36,18 @@ KEPT = 8  # samples whose images are kept
 
 @dataclass(frozen=True, eq=False)
 class Dynamics:
-    """What was measured on k snapshots of one training, see :func:`follow`.
+    """What was measured on k snapshots of one training, see :func:`follow`."""
 
-    Attributes
-    ----------
-    updates : Tensor
-        Number of updates before each snapshot, (k,).
-    input_psnr : Tensor
-        Noise levels, in dB, (l,).
-    on_train, on_test : Tensor
-        Output PSNR of each image, in dB, (k, l, n); n is 64, or fewer training images.
-    copies : Tensor
-        Which samples are copies of a training image, (k, m) bool. One that diverged is none.
-    to_train, between : Tensor
-        Cosine similarity of each sample to the closest training image, and to what the other
-        network draws from the same noise, (k, m); NaN where there is none.
-    samples : Tensor
-        The first samples, (k, s, C, H, W) uint8, clipped to [0, 1].
-    extras : mapping of str to Tensor
-        What else was measured on each snapshot, (k, ...).
-    """
-
-    updates: Tensor
-    input_psnr: Tensor
-    on_train: Tensor
-    on_test: Tensor
-    copies: Tensor
-    to_train: Tensor
+    updates: Tensor  #: number of updates before each snapshot, (k,)
+    input_psnr: Tensor  #: noise levels, in dB, (l,)
+    on_train: Tensor  #: output PSNR of each image, in dB, (k, l, n); n is 64 at most
+    on_test: Tensor  #: the same on images that the network has not seen
+    copies: Tensor  #: which samples are copies of a training image, (k, m) bool; no diverged one is
+    to_train: Tensor  #: cosine similarity of each sample to the closest training image, (k, m)
+    #: The same to what the other network draws from the same noise, (k, m); NaN where none does.
     between: Tensor
-    samples: Tensor
-    extras: Mapping[str, Tensor] = field(default_factory=dict)
+    samples: Tensor  #: the first samples, (k, s, C, H, W) uint8, clipped to [0, 1]
+    extras: Mapping[str, Tensor] = field(default_factory=dict)  #: what else was measured, (k, ...)
 
     def tau_gen(self, input_psnr: float = 20.0, tolerance: float = 0.5) -> Estimate:
         r"""Return :math:`\tau_\mathrm{gen}`, from which update on a network is as good as it gets.

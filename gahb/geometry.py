@@ -130,7 +130,10 @@ def _laplacian(
     return csr_array(csgraph.laplacian(graph + graph.T))
 
 
-LAPLACIANS = {"grid": grid_laplacian, "patches": patch_laplacian}
+LAPLACIANS: dict[str, Callable[[Tensor], csr_array]] = {
+    "grid": grid_laplacian,
+    "patches": patch_laplacian,
+}
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:

@@ -72,14 +72,10 @@ def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Closest:
-    """The k closest images of a set to each of n images, closest first.
+    """The k closest images of a set to each of n images, closest first."""
 
-    ``index`` are their numbers in the set, (n, k), and ``value`` the cosine similarities to them,
-    or distances from them, (n, k) in float64.
-    """
-
-    index: Tensor
-    value: Tensor
+    index: Tensor  #: their numbers in the set, (n, k)
+    value: Tensor  #: cosine similarities to them, or distances from them, (n, k) in float64
 
 
 @torch.no_grad()
@@ -329,36 +325,18 @@ def _center(x: Tensor, shifts: int) -> Tensor:
 
 @dataclass(frozen=True, eq=False)
 class Verdicts:
-    """Whether each of n samples is memorized, spurious or new, and what that was judged by.
+    """Whether each of n samples is memorized, spurious or new, and what that was judged by."""
 
-    Attributes
-    ----------
-    each : tuple of str
-        The verdict on each sample, one of ``VERDICTS``.
-    closest : Tensor
-        The number of the most similar training image, (n,).
-    to_train, to_samples : Tensor
-        Cosine similarity to that image, and to the closest other sample, (n,); NaN where there is
-        no other.
-    ratio : Tensor
-        See :func:`distance_ratio`, (n,).
-    affinity : Tensor
-        By how much a mixture of training images is more similar than one of unseen images, (n,);
-        NaN where there are none to compare with.
-    usual_affinity : float
-        What 95% of the unseen images stay below.
-    same : float
-        Cosine similarity above which two images counted as one.
-    """
-
-    each: tuple[str, ...]
-    closest: Tensor
-    to_train: Tensor
-    to_samples: Tensor
-    ratio: Tensor
+    each: tuple[str, ...]  #: the verdict on each sample, one of ``VERDICTS``
+    closest: Tensor  #: the number of the most similar training image, (n,)
+    to_train: Tensor  #: cosine similarity to that image, (n,)
+    to_samples: Tensor  #: the same to the closest other sample, (n,); NaN where there is no other
+    ratio: Tensor  #: see :func:`distance_ratio`, (n,)
+    #: By how much a mixture of training images is more similar than one of unseen images, (n,); NaN
+    #: where there are none to compare with.
     affinity: Tensor
-    usual_affinity: float
-    same: float
+    usual_affinity: float  #: what 95% of the unseen images stay below
+    same: float  #: cosine similarity above which two images counted as one
 
     @property
     def fractions(self) -> dict[str, Estimate]:

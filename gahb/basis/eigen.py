@@ -26,26 +26,17 @@ class Basis:
 
     They are eigenvalues and eigenvectors of the symmetric part :math:`S = (J + J^T) / 2` of the
     denoiser's Jacobian.
-
-    Attributes
-    ----------
-    eigenvalues : Tensor
-        Largest first, (k,). Those of a network may be above 1 or below 0: none is clipped.
-    eigenvectors : Tensor
-        Orthonormal images, (k, C, H, W), the entry of largest magnitude of each positive.
-    asymmetry : float
-        ||J - J^T|| / ||J + J^T|| in the Frobenius norm: 0 for an exact posterior mean.
-    residuals : Tensor
-        ||S e_k - lambda_k e_k||, (k,): within this distance of lambda_k, S has an eigenvalue.
-    method : str
-        ``dense``, or ``krylov`` (whose asymmetry is an estimate).
     """
 
+    #: Largest first, (k,). Those of a network may be above 1 or below 0: none is clipped.
     eigenvalues: Tensor
+    #: Orthonormal images, (k, C, H, W), the entry of largest magnitude of each positive.
     eigenvectors: Tensor
+    #: ||J - J^T|| / ||J + J^T|| in the Frobenius norm: 0 for an exact posterior mean.
     asymmetry: float
+    #: ||S e_k - lambda_k e_k||, (k,): within this distance of lambda_k, S has an eigenvalue.
     residuals: Tensor
-    method: str
+    method: str  #: ``dense``, or ``krylov`` (whose asymmetry is an estimate)
 
 
 def adaptive_basis(

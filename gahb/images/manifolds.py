@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import cache
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jvp
 
-from gahb.checks import check_count, check_finite, check_float
+from gahb.checks import check_count, check_shape
 from gahb.images.faces import draw_faces
 from gahb.images.store import check_indices, check_stream, stream
 
@@ -25,19 +26,8 @@ SMALLEST = 8
 def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: int) -> Tensor:
     r"""Return the derivatives :math:`\partial x / \partial \theta_j` of images (Figure 5).
 
-    Parameters
-    ----------
-    images : callable
-        ``images(parameters, size)``, differentiable, such as :func:`disk_images`.
-    parameters : Tensor
-        Parameters of n images, (n, k).
-    size : int
-        Pixels per side, from 8.
-
-    Returns
-    -------
-    Tensor
-        Tangent vectors, (n, k, 1, size, size), which :func:`orthonormal` makes orthonormal.
+    Parameters (n, k) give tangent vectors (n, k, 1, size, size), which :func:`orthonormal` makes
+    orthonormal; ``images(parameters, size)`` is differentiable, such as :func:`disk_images`.
 
     Examples
     --------
@@ -45,10 +35,8 @@ def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: 
     torch.Size([3, 5, 1, 16, 16])
     """
     images(parameters, size)  # refuses bad arguments before anything is derived
-    directions = (
-        torch.eye(parameters.shape[1]).to(parameters)[:, None].expand(-1, len(parameters), -1)
-    )
-    moved = [jvp(lambda p: images(p, size), (parameters,), (d,))[1] for d in directions]
+    axes = torch.eye(parameters.shape[1]).to(parameters)
+    moved = [jvp(lambda p: images(p, size), parameters, e.expand_as(parameters))[1] for e in axes]
     return torch.stack(moved, dim=1)
 
 
@@ -65,16 +53,12 @@ def orthonormal(tangents: Tensor) -> Tensor:
     True
     """
     accepted = "a float tensor of shape (n, k, C, H, W), k at most C H W"
-    check_float("tangents", tangents, accepted)
-    shape = tuple(tangents.shape)
-    if len(shape) != 5 or not tangents.numel() or shape[1] > tangents[0, 0].numel():
-        raise ValueError(f"tangents: shape {shape} is not {accepted}")
-    check_finite("tangents", tangents)
+    check_shape("tangents", tangents, accepted, lambda s: len(s) == 5 and s[1] <= prod(s[2:]))
     basis, triangle = torch.linalg.qr(tangents.flatten(2).mT)
     # Signs are free in QR: each vector is to point to the side of its tangent.
     signs = triangle.diagonal(dim1=1, dim2=2).sign()[:, None]
     vectors: Tensor = (basis * signs).mT
-    return vectors.reshape(shape)
+    return vectors.reshape(tangents.shape)
 
 
 def _sampled(
@@ -102,10 +86,7 @@ def _pixel_centers(size: int) -> Tensor:
 
 def _check_parameters(parameters: Any, count: int) -> None:
     accepted = f"a float tensor of shape (n, {count})"
-    check_float("parameters", parameters, accepted)
-    if parameters.ndim != 2 or not len(parameters) or parameters.shape[1] != count:
-        raise ValueError(f"parameters: shape {tuple(parameters.shape)} is not {accepted}")
-    check_finite("parameters", parameters)
+    check_shape("parameters", parameters, accepted, lambda s: len(s) == 2 and s[1] == count)
 
 
 # --- Disks: one on a plain ground, of any position, radius and two gray levels (Figure 5) ---

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
-from gahb.checks import as_numbers, check_float, check_images, check_number
+from gahb.checks import as_numbers, check_images, check_number, check_shape
 from gahb.denoiser import SMALLEST
 from gahb.devices import in_double
 from gahb.intervals import Estimate
@@ -59,22 +59,15 @@ def error_dimensions(
     (3, 1)
     """
     check_images("x", x)
-    _check_bases(bases, x)
+    accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
+    check_shape("bases", bases, accepted, lambda s: len(s) == 5 and s[:1] + s[2:] == x.shape)
+    check_orthonormal("bases", bases, accepted)
     error = denoised(f, x, unit_noise(x, seed), sigma, batch_size) - x
     error = in_double(error).cpu().flatten(1) / sigma
     vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)
     outside = error - torch.einsum("nk,nkd->nd", coordinates, vectors)
     return coordinates.square().sum(1), outside.square().sum(1)
-
-
-def _check_bases(bases: Any, x: Tensor) -> None:
-    accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
-    check_float("bases", bases, accepted)
-    shape = tuple(bases.shape)
-    if len(shape) != 5 or shape[:1] + shape[2:] != tuple(x.shape) or not shape[1]:
-        raise ValueError(f"bases: shape {shape} is not {accepted}")
-    check_orthonormal("bases", bases, accepted)
 
 
 # --- The optimal denoiser: how far the density that a denoiser stands for is from the true one ---
@@ -84,22 +77,16 @@ def _check_bases(bases: Any, x: Tensor) -> None:
 class Divergence(Estimate):
     """Bound on a Kullback-Leibler divergence, in nats: an integral over noise levels (equation 5).
 
-    Attributes
-    ----------
-    value, low, high : float
-        The integral over the given noise levels, and its interval for the choice of the images.
-    integrand : Curve
-        Gap between the two errors over sigma^2, against sigma: its integral over log(sigma) is
-        ``value``, so that a picture over a logarithmic axis shows what adds to it.
-    grid_error : float
-        Change of the integral without every second level: several times the error of the grid.
-    beyond : float
-        What the noise levels below and above the given ones would add if the integrand fell there
-        as it does for any smooth density of finite variance, as sigma^2 and as sigma^-2.
+    Its interval is for the choice of the images.
     """
 
+    #: Gap between the two errors over sigma^2, against sigma: its integral over log(sigma) is
+    #: ``value``, so that a picture over a logarithmic axis shows what adds to it.
     integrand: Curve
+    #: Change of the integral without every second level: several times the error of the grid.
     grid_error: float
+    #: What the noise levels below and above the given ones would add if the integrand fell there
+    #: as it does for any smooth density of finite variance, as sigma^2 and as sigma^-2.
     beyond: float
 
 
@@ -236,10 +223,8 @@ def agreement(
 
     Parameters
     ----------
-    f, reference : callable
-        Denoisers f(y, sigma), or f(y) where they are blind.
-    x, seed, batch_size
-        As for :func:`gahb.psnr_curve`, whose noise it is.
+    f, reference, x, seed, batch_size
+        Two denoisers, and the others as for :func:`gahb.psnr_curve`, whose noise it is.
     sigmas : sequence of float
         Noise levels.
 
@@ -272,12 +257,8 @@ def best_predictors(
     So the size of the patches of a local machine is chosen, on images that are held out: what is
     said of it later must be measured on others.
 
-    Parameters
-    ----------
-    candidates : mapping to callable
-        Denoisers by name, or by the size of their patches.
-    reference, x, sigmas, seed
-        As for :func:`agreement`; the best one has the highest median of r^2 over images.
+    Candidates are denoisers by name, or by the size of their patches; the others as for
+    :func:`agreement`. The best one has the highest median of r^2 over images.
 
     Examples
     --------
@@ -286,10 +267,6 @@ def best_predictors(
     {0.1: 0.8, 0.5: 0.8}
     """
     names = list(candidates)
-    medians = torch.stack(
-        [
-            agreement(f, reference, x, sigmas, seed).per_image.median(1).values
-            for f in candidates.values()
-        ]
-    )
+    curves = [agreement(f, reference, x, sigmas, seed) for f in candidates.values()]
+    medians = torch.stack([curve.per_image.median(1).values for curve in curves])
     return dict(zip(sigmas, [names[i] for i in medians.argmax(0).tolist()], strict=True))

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count, check_finite, check_float, check_images, check_number
+from gahb.checks import check_count, check_float, check_images, check_number, check_shape
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.store import random_numbers
@@ -61,7 +61,7 @@ class Gaussian(BaseDenoiser):
 
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()
-        _check_mean(mean)
+        check_shape("mean", mean, "a float tensor of shape (C, H, W)", lambda s: len(s) == 3)
         _check_covariance(covariance, mean.numel())
         variances, basis = torch.linalg.eigh(in_double(covariance))
         if variances[0] < -SYMMETRY * variances[-1].abs():
@@ -77,11 +77,8 @@ class Gaussian(BaseDenoiser):
     def of(cls, x: Tensor) -> Self:
         """Return the Gaussian of the mean and the covariance of images: their best affine denoiser.
 
-        Parameters
-        ----------
-        x : Tensor
-            Images in [0, 1] or uint8, (n, C, H, W). Fewer of them than pixels leave directions
-            without variance, in which all is taken for noise.
+        Images are in [0, 1] or uint8, (n, C, H, W). Fewer of them than pixels leave directions
+        without variance, in which all is taken for noise.
 
         Examples
         --------
@@ -134,20 +131,9 @@ class Gaussian(BaseDenoiser):
         return (noisy - self.mean).flatten(1) @ self.basis, noise
 
 
-def _check_mean(mean: Any) -> None:
-    accepted = "a float tensor of shape (C, H, W)"
-    check_float("mean", mean, accepted)
-    if mean.ndim != 3 or mean.numel() == 0:
-        raise ValueError(f"mean: shape {tuple(mean.shape)} is not {accepted}")
-    check_finite("mean", mean)
-
-
 def _check_covariance(covariance: Any, d: int) -> None:
     accepted = f"a symmetric float tensor of shape ({d}, {d})"
-    check_float("covariance", covariance, accepted)
-    if covariance.shape != (d, d):
-        raise ValueError(f"covariance: shape {tuple(covariance.shape)} is not {accepted}")
-    check_finite("covariance", covariance)
+    check_shape("covariance", covariance, accepted, lambda shape: shape == (d, d))
     asymmetry = float((covariance - covariance.T).abs().max())
     if asymmetry > SYMMETRY * float(covariance.abs().max()):
         raise ValueError(
@@ -245,9 +231,7 @@ class GaussianMixture(BaseDenoiser):
 
 def _check_weights(weights: Any, k: int) -> None:
     accepted = f"a float tensor of shape ({k},), positive and of sum 1"
-    check_float("weights", weights, accepted)
-    if weights.shape != (k,):
-        raise ValueError(f"weights: shape {tuple(weights.shape)} is not {accepted}")
+    check_shape("weights", weights, accepted, lambda shape: shape == (k,))
     if not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
         raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 

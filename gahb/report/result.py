@@ -43,53 +43,27 @@ class Report:
     of the k models; samples i of two started from the same noise, and met the same on their way:
     the unit of intervals is the pair.
 
-    Attributes
-    ----------
-    between : Tensor
-        Similarity of the two samples from the same noise, (m,); of one model (0,).
-    to_train : Tensor
-        Similarity of each sample to the closest image of its denoiser's training set, (k, m).
-    closest : Tensor
-        The number of that image in the training set, (k, m).
-    ratio : Tensor
-        See :func:`gahb.similarity.distance_ratio`, (k, m); NaN for N = 1.
-    verdicts : tuple of tuple of str
-        Whether each sample is memorized, spurious or new.
-    steps : Tensor
-        Steps that each sample took, (k, m); 0 where they were not counted.
-    between_sets : Tensor
-        Similarity of training images of A to the closest one of B, at most (N,) (Figure 6).
-    n : int
-        Number of training images N of each.
-    samples, nearest : Tensor, optional
-        The samples, and the closest training image of each, (k, m, C, H, W); the measurements that
-        the book ships lack both, and the curves.
-    on_train, on_test : tuple of Curve
-        Output PSNR on images that each was trained on, and on images that it has not seen.
-    affine : tuple of Curve
-        That of the best affine denoiser of its training set on these unseen images.
-    duplicated : tuple of Estimate
-        Fraction of the images of each training set that have a near-duplicate in it. The verdicts
-        take an image and its near-duplicates for one.
-    left_out : tuple of int
-        Numbers of the samples that diverged or did not finish, in any model.
+    The measurements that the book ships lack samples, their nearest images, and curves.
     """
 
-    between: Tensor
-    to_train: Tensor
-    closest: Tensor
-    ratio: Tensor
-    verdicts: tuple[tuple[str, ...], ...]
-    steps: Tensor
+    between: Tensor  #: similarity of the two samples from the same noise, (m,); of one model (0,)
+    to_train: Tensor  #: similarity of each sample to the closest image of its training set, (k, m)
+    closest: Tensor  #: the number of that image in the training set, (k, m)
+    ratio: Tensor  #: see :func:`gahb.similarity.distance_ratio`, (k, m); NaN for N = 1
+    verdicts: tuple[tuple[str, ...], ...]  #: whether each sample is memorized, spurious or new
+    steps: Tensor  #: steps that each sample took, (k, m); 0 where they were not counted
+    #: Similarity of training images of A to the closest one of B, at most (N,) (Figure 6).
     between_sets: Tensor
-    n: int
-    samples: Tensor = NO_IMAGES
-    nearest: Tensor = NO_IMAGES
-    on_train: tuple[Curve, ...] = ()
-    on_test: tuple[Curve, ...] = ()
-    affine: tuple[Curve, ...] = ()
+    n: int  #: number of training images N of each
+    samples: Tensor = NO_IMAGES  #: the samples, (k, m, C, H, W)
+    nearest: Tensor = NO_IMAGES  #: the closest training image of each, (k, m, C, H, W)
+    on_train: tuple[Curve, ...] = ()  #: output PSNR on images that each was trained on
+    on_test: tuple[Curve, ...] = ()  #: output PSNR on images that it has not seen
+    affine: tuple[Curve, ...] = ()  #: that of the best affine denoiser of its training set on these
+    #: Fraction of the images of each training set that have a near-duplicate in it. The verdicts
+    #: take an image and its near-duplicates for one.
     duplicated: tuple[Estimate, ...] = ()
-    left_out: tuple[int, ...] = ()
+    left_out: tuple[int, ...] = ()  #: samples that diverged or did not finish, in any model
 
     def __repr__(self) -> str:
         return f"<Report on {self._names}, N = {self.n:,}: {self.verdict}>"

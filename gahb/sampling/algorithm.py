@@ -112,42 +112,24 @@ class Noise:
 
 @dataclass(frozen=True, eq=False)
 class Trajectory:
-    """Images at k chosen steps; one that had finished before stays as it ended.
+    """Images at k chosen steps; one that had finished before stays as it ended."""
 
-    Attributes
-    ----------
-    steps, sigma : Tensor
-        The steps t, (k,), and the noise level of each x_t, (n, k).
-    noisy, denoised : Tensor
-        x_t and its one-shot estimate f(x_t), (n, k, C, H, W).
-    """
-
-    steps: Tensor
-    noisy: Tensor
-    denoised: Tensor
-    sigma: Tensor
+    steps: Tensor  #: the steps t, (k,)
+    noisy: Tensor  #: x_t, (n, k, C, H, W)
+    denoised: Tensor  #: its one-shot estimate f(x_t), (n, k, C, H, W)
+    sigma: Tensor  #: the noise level of each x_t, (n, k)
 
 
 @dataclass(frozen=True, eq=False)
 class Samples:
-    """Images sampled with a denoiser, on the CPU.
+    """Images sampled with a denoiser, on the CPU."""
 
-    Attributes
-    ----------
-    images : Tensor
-        Denoised images f(x_t) at the end, (n, C, H, W); not clipped to [0, 1].
-    steps : Tensor
-        Number of steps t that each image took, (n,); -1 where it did not end (``strict=False``).
-    sigma : Tensor
-        Noise level of each image after 0, 1, 2, ... steps, (n, 1 + max(steps)); NaN after its end.
-    trajectory : Trajectory or None
-        The images at the steps that were to be kept, if any.
-    """
-
-    images: Tensor
+    images: Tensor  #: denoised images f(x_t) at the end, (n, C, H, W), not clipped to [0, 1]
+    #: Number of steps t that each image took, (n,); -1 where it did not end (``strict=False``).
     steps: Tensor
+    #: Noise level of each image after 0, 1, 2, ... steps, (n, 1 + max(steps)); NaN after its end.
     sigma: Tensor
-    trajectory: Trajectory | None
+    trajectory: Trajectory | None  #: the images at the steps that were to be kept, if any
 
 
 @torch.no_grad()
