@@ -17,8 +17,7 @@ import gahb
 from gahb.settings import atomic_write
 from gahb.training import loop
 from gahb.training.loop import Batches, Muon, Optimizer, annealing, image_order, orthogonalized
-from gahb.training.recipe import WEIGHTS as LOSS_WEIGHTS
-from gahb.training.recipe import Recipe
+from gahb.training.recipe import CHOICES, Recipe
 from gahb.training.record import CHECKPOINT, LOG, MANIFEST, WEIGHTS, read_manifest, sha256
 
 
@@ -32,7 +31,7 @@ def log_of(folder):
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
-@pytest.mark.parametrize("weight", LOSS_WEIGHTS)
+@pytest.mark.parametrize("weight", CHOICES["weight"])
 def test_the_first_loss_is_the_weighted_error_of_the_untrained_network(quick, tmp_path, weight):
     recipe = quick.but(updates=1, weight=weight)
     gahb.train(recipe, tmp_path)

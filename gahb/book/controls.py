@@ -19,21 +19,14 @@ NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
 def of(
     recipe: Recipe, *names: str, images: Tensor | None = None
 ) -> dict[str, Callable[..., Tensor]]:
-    """Return the controls of a training by name: denoisers to run where its network runs.
+    """Return the controls of a training by name, by default all: denoisers to run as its network.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        The training, whose images and architecture they have.
-    *names : str
-        Which; by default all. ``identity``, ``box blur`` (of 5 x 5 pixels) and ``zero`` know no
-        image; ``untrained`` is the network with its initial weights; ``memorizer`` the posterior
-        mean of the training set, and ``affine`` that of the Gaussian of its mean and covariance,
-        the best affine denoiser. The last two take the noise level. ``affine`` needs the
-        eigenvectors of the covariance: a second at 32 x 32 pixels, minutes at 80 x 80.
-    images : Tensor, optional
-        Training set of these two in the place of the recipe's, (n, C, H, W), in [0, 1] or uint8:
-        two halves of one set are as disjoint as two sets are.
+    ``identity``, ``box blur`` (of 5 x 5 pixels) and ``zero`` know no image; ``untrained`` is the
+    network with its initial weights; ``memorizer`` the posterior mean of the training set, and
+    ``affine`` that of the Gaussian of its mean and covariance, the best affine denoiser: its
+    eigenvectors take a second at 32 x 32 pixels, minutes at 80 x 80. These two take the noise
+    level, and may be of ``images`` (n, C, H, W), in [0, 1] or uint8, in the place of the recipe's:
+    two halves of one set are as disjoint as two sets are.
 
     Examples
     --------

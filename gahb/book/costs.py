@@ -23,15 +23,15 @@ GIGA, TERA, HOUR = 1e9, 1e12, 3600
 
 
 class Processor(NamedTuple):
-    """A GPU: its peak speed without sparsity in TFLOP/s, in which arithmetic, its memory in GB."""
+    """A GPU, by its vendor's data sheet."""
 
     name: str
-    teraflops: float
-    arithmetic: str
-    memory: float
+    teraflops: float  # peak speed without sparsity, TFLOP/s
+    arithmetic: str  # in which
+    memory: float  # GB
 
 
-PROCESSORS = (  # by the vendor's data sheets
+PROCESSORS = (
     Processor("T4", 8.1, "float32", 16),
     Processor("L4", 121, "bfloat16", 24),
     Processor("A100", 312, "bfloat16", 40),
@@ -40,15 +40,12 @@ PROCESSORS = (  # by the vendor's data sheets
 
 
 class Cost(NamedTuple):
-    """Cost of one training: its updates, and the operations and bytes of one update.
-
-    The operations are those of all convolutions. The bytes are those of weights, gradients, two
-    moments and what the backward pass needs, in float32, without the images.
-    """
+    """Cost of one training: its updates, and the operations and bytes of one update."""
 
     name: str
     updates: int
-    flops: int
+    flops: int  # of all convolutions
+    # Of weights, gradients, two moments and what the backward pass needs, in float32, not images.
     memory: int
 
     def hours(self, processor: Processor, utilization: float = UTILIZATION) -> float:
@@ -134,11 +131,9 @@ def _table(head: str, rows: dict[str, list[Cost]], utilization: float) -> str:
     heads = "".join(f"{p.name + ' h':>9}" for p in PROCESSORS)
     speeds = ", ".join(f"{p.name} {p.teraflops:g} ({p.arithmetic})" for p in PROCESSORS)
     lines = [head + heads, *(row + _hours(costs, utilization) for row, costs in rows.items()), ""]
-    lines += [f"Computed, not measured: {utilization:.0%} of the peak speeds in TFLOP/s,"]
-    lines += [
-        f"{speeds}.",
-        "* In float32 it needs more memory than one has: share it among several.",
-    ]
+    lines.append(f"Computed, not measured: {utilization:.0%} of the peak speeds in TFLOP/s,")
+    lines.append(f"{speeds}.")
+    lines.append("* In float32 it needs more memory than one has: share it among several.")
     return "\n".join(lines)
 
 

@@ -29,19 +29,10 @@ def overlaps(
 ) -> dict[str, Tensor]:
     """Return what the leading space of a network shares with harmonics, for each test image.
 
-    The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition ships the
-    measurement; the others measure where it is missing.
-
-    Parameters
-    ----------
-    name : str
-        Name of a recipe.
-    control : str, optional
-        Of one of :mod:`gahb.book.controls` in its place, at the same noisy images.
-    sigma : float
-        Noise level of these images.
-    features : float
-        Number of vectors, as a share of the pixels.
+    The network is that of a recipe, or one of :mod:`gahb.book.controls` in its place, at the same
+    noisy images of level ``sigma``; ``features`` is the number of vectors, as a share of the
+    pixels. The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition
+    ships the measurement; the others measure where it is missing.
     """
     recipe, path = recipes.get(name), _file(name, control, sigma, features)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")

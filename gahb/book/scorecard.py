@@ -44,21 +44,13 @@ def record(
 ) -> None:
     """Keep the numbers that a chapter has measured, for the scorecard and other pages to quote.
 
-    Parameters
-    ----------
-    page : str
-        Name of the chapter, such as ``model_variance``.
-    controls : mapping of str to mapping, optional
-        By the name of a trivial denoiser (:func:`gahb.book.controls.of`): what the same cells
-        measured of it, under the same names.
-    **numbers : float or Estimate
-        What was measured, by name; estimates are kept with their intervals.
+    The ``page`` is the name of the chapter, such as ``model_variance``; estimates are kept with
+    their intervals. ``controls`` are, by the name of a trivial denoiser
+    (:func:`gahb.book.controls.of`), what the same cells measured of it, under the same names.
 
     Examples
     --------
     >>> record("example", slope=0.61, gap=Estimate(1.2, 1.1, 1.3))  # doctest: +SKIP
-    >>> read("example")["slope"]  # doctest: +SKIP
-    Estimate(value=0.61, low=nan, high=nan)
     """
     if not isinstance(page, str) or not page.isidentifier():
         raise ValueError(
@@ -176,37 +168,20 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """One checkable sentence of the paper.
+    """One checkable sentence of the paper."""
 
-    Parameters
-    ----------
-    name, where, says, paper : str
-        What identifies it for good; the figure, table, equation or section that says it; what it
-        says in our words; and the paper's own value, in words and numbers.
-    page, heading : str
-        The chapter that tests it, and the section that does.
-    number, unit : str, optional
-        Name under which that chapter records what it measured (:func:`gahb.record`), and of what
-        it is a measure.
-    holds : tuple of float, optional
-        Range, ends included, of the number where the claim holds.
-    requires : tuple of Condition
-        What must hold besides, for the claim to be more than a trivial denoiser can do.
-    also_true_of : tuple of str
-        Controls (:mod:`gahb.book.controls`) of which it holds as well, and says nothing.
-    """
-
-    name: str
-    where: str
-    says: str
-    paper: str
-    page: str
-    heading: str
-    number: str | None = None
-    unit: str = ""
-    holds: tuple[float, float] | None = None
+    name: str  # what identifies it for good
+    where: str  # the figure, table, equation or section that says it
+    says: str  # in our words
+    paper: str  # the paper's own value, in words and numbers
+    page: str  # the chapter that tests it
+    heading: str  # its section that does
+    number: str | None = None  # name under which that chapter records it (:func:`gahb.record`)
+    unit: str = ""  # of what it is a measure
+    holds: tuple[float, float] | None = None  # range, ends included, where the claim holds
+    # What must hold besides, for the claim to be more than a trivial denoiser can do.
     requires: tuple[Condition, ...] = ()
-    also_true_of: tuple[str, ...] = ()
+    also_true_of: tuple[str, ...] = ()  # controls of which it holds as well, and says nothing
 
     def __post_init__(self) -> None:
         if self.number is not None and self.holds is None:
@@ -243,30 +218,24 @@ class Claim:
 def claims() -> tuple[Claim, ...]:
     """Return all claims, in the order of the paper."""
     listed = tomllib.loads(files("gahb.book").joinpath("claims.toml").read_text(encoding="utf-8"))
-    return tuple(_claim(**fields) for fields in listed["claim"])
-
-
-def _claim(requires: Sequence[dict[str, Any]] = (), **fields: Any) -> Claim:
-    """Return a claim of the file, where ranges are lists and conditions are tables."""
-    conditions = tuple(Condition(**_with_tuples(part)) for part in requires)
-    return Claim(requires=conditions, **_with_tuples(fields))
+    return tuple(Claim(**_with_tuples(fields)) for fields in listed["claim"])
 
 
 def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    """Return the fields of a claim or condition, which the file has as lists and tables."""
+    read = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
+    conditions = [Condition(**_with_tuples(part)) for part in read.pop("requires", ())]
+    return read | ({"requires": tuple(conditions)} if conditions else {})
 
 
 @dataclass(frozen=True)
 class Row:
-    """A claim, what the present edition measured of it, and the verdict.
-
-    ``found`` holds the numbers of the chapter by name; ``controls`` the verdict on each trivial
-    denoiser that was measured in the same way.
-    """
+    """A claim, what the present edition measured of it, and the verdict."""
 
     claim: Claim
-    found: Mapping[str, Estimate]
+    found: Mapping[str, Estimate]  # the numbers of the chapter by name
     verdict: str
+    # The verdict on each trivial denoiser that was measured in the same way.
     controls: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -311,13 +280,7 @@ def _shown(number: float, decimals: int) -> str:
 
 
 def rows() -> list[Row]:
-    """Return all claims, judged by what the chapters recorded at the present edition.
-
-    Examples
-    --------
-    >>> {row.verdict for row in rows()} <= set(VERDICTS)
-    True
-    """
+    """Return all claims, judged by what the chapters recorded at the present edition."""
     pages = {claim.page: _measured(claim.page) for claim in claims()}
     return [_row(claim, pages[claim.page]) for claim in claims()]
 
@@ -325,8 +288,7 @@ def rows() -> list[Row]:
 def _row(claim: Claim, measured: Mapping[str, Mapping[str, Estimate]]) -> Row:
     """Return a claim, judged by the numbers of its page; controls without these are left out."""
     verdicts = {name: claim.verdict(numbers) for name, numbers in measured.items()}
-    tested = {name: verdict for name, verdict in verdicts.items() if verdict != VERDICTS[3]}
-    tested.pop("", None)
+    tested = {n: verdict for n, verdict in verdicts.items() if n and verdict != VERDICTS[3]}
     return Row(claim, measured[""], verdicts[""], tested)
 
 
@@ -354,24 +316,20 @@ def as_html(table: Sequence[Row]) -> str:
     Links lead to the sections that measure. Where scripts run, ``scorecard.js`` of the book makes
     buttons of the counts, which choose the rows to show.
     """
-    told = {verdict: f"{count(table, verdict)} {verdict}" for verdict in VERDICTS}
     counts = "".join(
-        f'<li data-verdict="{verdict}">{_verdict(text, verdict)}</li>'
-        for verdict, text in told.items()
+        f'<li data-verdict="{each}">{_verdict(f"{count(table, each)} {each}", each)}</li>'
+        for each in VERDICTS
     )
-    body = "".join(_html_row(row) for row in table)
-    head = "".join(f'<th scope="col">{title}</th>' for title in _columns())
+    titles = ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict", "Controls")
+    body = "".join(_html_row(row, titles) for row in table)
+    head = "".join(f'<th scope="col">{title}</th>' for title in titles)
     return (
         f'<div class="scorecard"><ul class="tally">{counts}</ul>'
         f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _columns() -> tuple[str, ...]:
-    return ("Where", "The paper says", "Paper", f"Here ({edition()})", "Verdict", "Controls")
-
-
-def _html_row(row: Row) -> str:
+def _html_row(row: Row, titles: Sequence[str]) -> str:
     claim = row.claim
     where = f'<a href="{claim.page}.html#{anchor(claim.heading)}">{escape(claim.where)}</a>'
     ours = "".join(
@@ -380,7 +338,7 @@ def _html_row(row: Row) -> str:
     )
     says, paper, trivial = map(escape, (claim.says, claim.paper, row.trivial))
     cells = (where, says, paper, ours or "–", _verdict(row.verdict, row.verdict), trivial)
-    named = zip(_columns(), cells, strict=True)
+    named = zip(titles, cells, strict=True)
     filled = "".join(f'<td data-column="{name}">{cell}</td>' for name, cell in named)
     places = "|".join(claim.places)
     found_by = f'id="{claim.name}" data-verdict="{row.verdict}" data-places="{places}"'

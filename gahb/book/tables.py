@@ -22,18 +22,10 @@ def table(
 ) -> None:
     """Print rows as a table of aligned columns, numbers to the right and text to the left.
 
-    Whole numbers are written with separators of thousands. Where the table would be wider than 60
-    characters, its headings are broken into lines.
-
-    Parameters
-    ----------
-    rows : iterable of mapping, or mapping
-        Each row by the names of its columns; what it lacks stays empty. Of a mapping the keys are
-        the first column, and a row may also be a single value.
-    formats : str or mapping of str to str
-        Format of all numbers that are not whole, or by column.
-    first : str
-        Name of the first column of a mapping.
+    Each row is by the names of its columns; what it lacks stays empty. Of a mapping of rows the
+    keys are the ``first`` column, and a row may also be a single value. Whole numbers are written
+    with separators of thousands, the others in one format, or in one for each column. Where the
+    table would be wider than 60 characters, its headings are broken into lines.
 
     Examples
     --------

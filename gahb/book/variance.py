@@ -23,17 +23,11 @@ SEED = 0
 
 
 def variance(family: str, n: int) -> Report:
-    """Return how alike two networks sample that were trained on N images of S1 and on N of S2.
+    """Return how alike two networks sample that were trained on ``n`` images of S1 and of S2.
 
-    The laptop edition ships the measurement; the others measure where it is missing. The images
-    are not stored: :func:`closest_images` makes those of the training sets.
-
-    Parameters
-    ----------
-    family : str
-        What the names of the two recipes share, such as ``faces-unet``.
-    n : int
-        Number of training images N.
+    The names of the two recipes share the ``family``, such as ``faces-unet``. The laptop edition
+    ships the measurement; the others measure where it is missing. The images are not stored:
+    :func:`closest_images` makes those of the training sets.
     """
     path, pair = path_of(family, n), recipe_pair(family, n)
     what = f"n: the variance of {family} at N = {n}"
@@ -52,19 +46,12 @@ def measure_variance(family: str, n: int) -> Report:
     pair = recipe_pair(family, n)
     model_a, model_b = (artifacts.load(recipe.name) for recipe in pair)
     sets = [recipe.train_images() for recipe in pair]
-    count = SAMPLES[settings.edition()]
+    how: dict[str, Any] = {"samples": SAMPLES[settings.edition()], "seed": SEED}
     found = memorization_report(
-        model_a,
-        model_b,
-        *sets,
-        samples=count,
-        seed=SEED,
-        input_psnr=None,
-        compared=n,
-        same=SAME,
+        model_a, model_b, *sets, **how, input_psnr=None, compared=n, same=SAME
     )
     numbers = replace(found, samples=NO_IMAGES, nearest=NO_IMAGES)
-    numbers.save(path_of(family, n), weights=weights_of(pair), samples=count, seed=SEED)
+    numbers.save(path_of(family, n), weights=weights_of(pair), **how)
     return found
 
 
@@ -91,5 +78,4 @@ def path_of(family: str, n: int) -> Path:
 
 def weights_of(pair: tuple[Recipe, Recipe]) -> list[str]:
     """Return the checksums of the weights of both, which the measurement depends on."""
-    manifests: list[dict[str, Any]] = [artifacts.manifest(recipe.name) for recipe in pair]
-    return [manifest["sha256"][WEIGHTS] for manifest in manifests]
+    return [artifacts.manifest(recipe.name)["sha256"][WEIGHTS] for recipe in pair]

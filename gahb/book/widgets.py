@@ -32,19 +32,11 @@ def stepper(
 ) -> ipywidgets.VBox:
     """Return pictures to step through or to play, one label for each.
 
-    All of them are drawn at once and tied together in the browser: the widget lives in a page
-    without a kernel. Only where ipywidgets is older than version 8, as on Colab, it needs one.
-
-    Parameters
-    ----------
-    draw : callable
-        Draws frame i = 0, 1, ... as a new figure, all of one size, and gives that or its axes.
-    labels : list or tuple of str
-        Label of each frame, seen with it: 2 to 20.
-    name : str
-        What the labels are values of, such as "noise level".
-    interval : int
-        Milliseconds per frame when played.
+    ``draw`` makes frame i = 0, 1, ... as a new figure, all of one size, and gives that or its axes.
+    The 2 to 20 labels are seen with the frames; the ``name`` is what they are values of, such as
+    "noise level". When played, a frame stays for ``interval`` milliseconds. All are drawn at once
+    and tied together in the browser: the widget lives in a page without a kernel. Only where
+    ipywidgets is older than version 8, as on Colab, it needs one.
 
     Examples
     --------
@@ -56,7 +48,7 @@ def stepper(
     >>> controls.children[1].options
     (('σ = 1', 0), ('σ = 0.1', 1))
     """
-    labels = _checked_labels(labels)
+    _check_labels(labels)
     check_count("interval", interval)
     frames, (width, height) = _drawn(draw, labels)
     pictures = [_picture(*frame, width) for frame in zip(frames, labels, strict=True)]
@@ -77,16 +69,15 @@ def stepper(
     return ipywidgets.VBox([ipywidgets.HBox([play, slider], layout=spread), picture])
 
 
-def _checked_labels(labels: Any) -> list[str]:
+def _check_labels(labels: Any) -> None:
     accepted = f"2 to {MOST_FRAMES} texts"
     if not isinstance(labels, list | tuple) or not all(isinstance(text, str) for text in labels):
         raise TypeError(f"labels: {labels!r} are not {accepted}")
     if not 2 <= len(labels) <= MOST_FRAMES:
         raise ValueError(f"labels: {len(labels)} texts; accepted: {accepted}")
-    return list(labels)
 
 
-def _drawn(draw: Callable[[int], Axes | Figure], labels: list[str]) -> tuple[list[bytes], Size]:
+def _drawn(draw: Callable[[int], Axes | Figure], labels: Sequence[str]) -> tuple[list[bytes], Size]:
     """Return frames as PNG, and their common width and height in pixels of the page."""
     frames, sizes = [], set()
     for i, label in enumerate(labels):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -32,10 +32,15 @@ NETWORKS: dict[str, Callable[[Recipe], nn.Module]] = {
     "transformer": lambda recipe: Transformer(recipe.depth, recipe.width, recipe.size),
 }
 GRAY = ("dense", "transformer")  # networks of one channel
-NOISE_LAWS = ("u^2", "u")
-WEIGHTS = ("none", "1/(sigma + 0.01)")
-OPTIMIZERS = ("muon", "adam", "muon-1")
-SCHEDULES = ("cosine", "halving", "constant")
+CHOICES: dict[str, Collection[str]] = {
+    "subset": images.store.SUBSETS,
+    "edition": EDITIONS,
+    "network": NETWORKS,
+    "optimizer": ("muon", "adam", "muon-1"),
+    "schedule": ("cosine", "halving", "constant"),
+    "noise": ("u^2", "u"),
+    "weight": ("none", "1/(sigma + 0.01)"),
+}
 LABELS = ("name", "edition")  # the only fields that do not change what a training gives
 # Names and defaults that have changed since the first edition: hashes keep those that it had.
 HASHED_NAMES = {"optimizer": "optimiser"}
@@ -47,44 +52,6 @@ NAME = re.compile(r"[A-Za-z0-9][\w.+-]*")
 class Recipe:
     """Everything that fixes one training: the same recipe gives the same weights.
 
-    Parameters
-    ----------
-    name : str
-        ``<class>-<network>-n<N>-<subset>``, such as ``faces-unet-n10000-s1``.
-    edition : str
-        The scale that it belongs to: ``smoke``, ``laptop``, ``colab`` or ``paper``.
-    images, size, n, subset : str, int, int, str
-        The ``n`` first images of a subset of an image class, ``size`` pixels a side.
-    network, depth, width : str, int, int
-        ``unet`` of ``depth`` blocks, or ``bfcnn`` of ``depth`` layers; channels of a layer. Or one
-        with an ingredient changed: a UNet that is ``linear``, ``biased``, or knows where it is,
-        ``placed``; a ``shallow`` BF-CNN; ``dense`` layers; a ``transformer``.
-    updates, batch : int
-        Number of updates of the weights, and of images behind each (over all processes).
-    optimizer : str
-        ``muon``: orthogonalized momentum on the convolutions, each step a fraction ``step`` of
-        the weight's norm, which stays constant, and Adam on the rest; ``adam``: Adam on all;
-        ``muon-1``: that of the first edition, whose norms grew: its trainings can be loaded.
-    learning_rate, step : float
-        Of Adam; of the orthogonalized momentum.
-    schedule : str
-        ``cosine`` to zero; ``halving``: halved after every tenth of the updates; ``constant``
-        after a short warm-up.
-    noise : str
-        Law of the noise level: sigma = ``u^2``, which samples small noise more often, or ``u``,
-        with u uniform on [0, 1] and stratified over the batch.
-    weight : str
-        Weight of an image's squared error in the loss: ``none``, the plain mean, or
-        ``1/(sigma + 0.01)``, which makes small noise, whose errors are small, count as well.
-    seed : int
-        Of the initial weights, the order of the images and the noise.
-    path : str, optional
-        Folder or .zip file of the user's own images, for the classes that read them.
-    channels : int
-        1 for gray images; 3 for color, of the class ``folder``.
-    duplicates : float
-        Centered cosine above which the class ``folder`` leaves near-duplicates out; 1 keeps all.
-
     Examples
     --------
     >>> from gahb.book import recipes
@@ -95,26 +62,40 @@ class Recipe:
     False
     """
 
-    name: str
-    edition: str
-    images: str
-    size: int
-    n: int
-    subset: str
+    name: str  #: ``<class>-<network>-n<N>-<subset>``, such as ``faces-unet-n10000-s1``
+    edition: str  #: the scale that it belongs to: ``smoke``, ``laptop``, ``colab`` or ``paper``
+    images: str  #: image class
+    size: int  #: pixels a side
+    n: int  #: number of images, the first of the subset
+    subset: str  #: ``S1``, ``S2`` or ``test``
+    #: ``unet`` or ``bfcnn``. Or one with an ingredient changed: a UNet that is ``linear``,
+    #: ``biased``, or knows where it is, ``placed``; a ``shallow`` BF-CNN; ``dense`` layers; a
+    #: ``transformer``.
     network: str
-    depth: int
-    width: int
-    updates: int
-    batch: int
+    depth: int  #: blocks of a UNet, layers of the others
+    width: int  #: channels of a layer
+    updates: int  #: number of updates of the weights
+    batch: int  #: number of images behind each update, over all processes
+    #: ``muon``: orthogonalized momentum on the convolutions, each step a fraction ``step`` of the
+    #: weight's norm, which stays constant, and Adam on the rest; ``adam``: Adam on all;
+    #: ``muon-1``: that of the first edition, whose norms grew: its trainings can be loaded.
     optimizer: str = "muon"
-    learning_rate: float = 3e-3
-    step: float = 0.02
+    learning_rate: float = 3e-3  #: of Adam
+    step: float = 0.02  #: of the orthogonalized momentum
+    #: ``cosine`` to zero; ``halving`` after every tenth of the updates; ``constant`` after a short
+    #: warm-up.
     schedule: str = "cosine"
+    #: Law of the noise level: sigma = ``u^2``, which samples small noise more often, or ``u``, with
+    #: u uniform on [0, 1] and stratified over the batch.
     noise: str = "u^2"
+    #: Weight of an image's squared error in the loss: ``none``, the plain mean, or
+    #: ``1/(sigma + 0.01)``, which makes small noise, whose errors are small, count as well.
     weight: str = "none"
-    seed: int = 0
+    seed: int = 0  #: of the initial weights, the order of the images and the noise
+    #: Folder or .zip file of the user's own images, for the classes that read them.
     path: str | Path | None = None
-    channels: int = 1
+    channels: int = 1  #: 1 for gray images; 3 for color, of the class ``folder``
+    #: Centered cosine above which the class ``folder`` leaves near-duplicates out; 1 keeps all.
     duplicates: float = DUPLICATES
 
     def __post_init__(self) -> None:
@@ -131,20 +112,15 @@ class Recipe:
                 raise TypeError(f"path: {shown(given)} is not the name of a folder or a .zip file")
             object.__setattr__(self, "path", str(given))
         check_choice("images", self.images, list(images.CLASSES))
-        check_choice("subset", self.subset, images.store.SUBSETS)
-        check_choice("edition", self.edition, EDITIONS)
-        check_choice("network", self.network, NETWORKS)
-        check_choice("optimizer", self.optimizer, OPTIMIZERS)
-        check_choice("schedule", self.schedule, SCHEDULES)
-        check_choice("noise", self.noise, NOISE_LAWS)
-        check_choice("weight", self.weight, WEIGHTS)
+        for choice, accepted in CHOICES.items():
+            check_choice(choice, getattr(self, choice), accepted)
         for count in ("size", "n", "depth", "width", "updates", "batch"):
             check_count(count, getattr(self, count))
         check_count("seed", self.seed, minimum=0)
         colored = self.network not in GRAY and 3 in images.CLASSES[self.images].channels
         if self.channels not in ((1, 3) if colored else (1,)):
-            accepted = "1, or 3 for the class 'folder' and networks of convolutions"
-            raise ValueError(f"channels: {shown(self.channels)}; accepted: {accepted}")
+            gray = "1, or 3 for the class 'folder' and networks of convolutions"
+            raise ValueError(f"channels: {shown(self.channels)}; accepted: {gray}")
         check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
         check_number("step", self.step, low=1e-12, high=1.0)
         check_number("duplicates", self.duplicates, low=-1.0, high=1.0)
