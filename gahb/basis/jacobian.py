@@ -269,16 +269,12 @@ def trace_jacobian(
 
     Parameters
     ----------
-    f : callable
-        Denoiser f(y) or f(y, sigma), of each image independently of the others.
-    y : Tensor
-        Noisy images, (n, C, H, W), float32 or float64, on the device of ``f``.
-    probes : int or None
-        Number of random vectors per image; None for the exact trace, from d products.
-    seed : int
-        Fixes the vectors: those of image i depend on it and i alone.
-    sigma : float or Tensor, optional
-        Noise level, for denoisers that are not blind.
+    f, y, sigma
+        As for :func:`gahb.adaptive_basis`, but noisy images, (n, C, H, W), each of which ``f``
+        denoises independently of the others.
+    probes, seed : int
+        Number of random vectors per image, or None for the exact trace, from d products; those of
+        image i depend on ``seed`` and i alone.
 
     References
     ----------
@@ -306,13 +302,11 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
 
     Parameters
     ----------
-    f, y, seed
-        As for :func:`trace_jacobian`.
+    f, y, probes, seed
+        As for :func:`trace_jacobian`. One probe is enough for the mean over many images, whose
+        interval contains the chance of the probes.
     sigma : float
         Standard deviation of the noise in ``y``, on the scale where images lie in [0, 1].
-    probes : int or None
-        Random vectors per image; None for the exact trace. One is enough for the mean over many
-        images, whose interval contains the chance of the probes.
 
     References
     ----------

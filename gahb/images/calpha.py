@@ -61,25 +61,16 @@ def calpha_images(
     With the same numbers, images of other regularities are the same scene: the same noise is
     integrated more or fewer times.
 
+    They are in [0, 1], (len(indices), 1, size, size), float64.
+
     Parameters
     ----------
-    indices : sequence of int
-        Numbers of images of the subset, from 0.
-    size : int
-        Pixels per side, from 8.
-    contour : float
-        Regularity alpha of the contour, in [0.5, 16].
-    background : float, optional
-        Regularity alpha of both backgrounds, by default that of the contour.
-    subset, seed : str, int
-        As for :func:`gahb.images.load`.
+    indices, size, subset, seed
+        Numbers of images of the subset, from 0; the others as for :func:`gahb.images.load`.
+    contour, background : float
+        Regularity alpha of the contour, in [0.5, 16], and of both backgrounds, by default the same.
     blur : bool
         Average the contour's mask over squares of 2x2 pixels, as the paper's released code does.
-
-    Returns
-    -------
-    Tensor
-        Images in [0, 1], (len(indices), 1, size, size), float64.
 
     Examples
     --------

@@ -49,13 +49,7 @@ class Layer(NamedTuple):
 
 @torch.no_grad()
 def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Return gray faces of the given indices, uint8 (len(indices), 1, size, size).
-
-    Examples
-    --------
-    >>> draw_faces([7], size=16, subset="S1", seed=0).shape
-    torch.Size([1, 1, 16, 16])
-    """
+    """Return gray faces of the given indices, uint8 (len(indices), 1, size, size)."""
     average = averaging_matrix(SIDE, size)
     batches = []
     for start in range(0, len(indices), BATCH):

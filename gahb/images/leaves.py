@@ -30,13 +30,7 @@ FINENESS = 4  # side of the square of points whose average is a pixel
 
 
 def draw_leaves(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Return gray dead leaves of the given indices, uint8 (len(indices), 1, size, size).
-
-    Examples
-    --------
-    >>> draw_leaves([7], size=16, subset="S1", seed=0).shape
-    torch.Size([1, 1, 16, 16])
-    """
+    """Return gray dead leaves of the given indices, uint8 (len(indices), 1, size, size)."""
     images = [_pixels(*_scene(stream(seed, subset, i)), size) for i in indices]
     return torch.from_numpy(np.stack(images)).unsqueeze(1)
 

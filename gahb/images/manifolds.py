@@ -170,11 +170,6 @@ def ray_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) ->
     """Return the Gaussian factors s of the images s x, (len(indices), 1) in float64.
 
     Subset and seed choose other factors; the face x is always the same.
-
-    Examples
-    --------
-    >>> ray_parameters(range(3), "test").shape
-    torch.Size([3, 1])
     """
     return _sampled(
         lambda random: [random.normal(BRIGHTNESS, BRIGHTNESS_DEVIATION)], indices, subset, seed
@@ -214,13 +209,7 @@ def draw_sines(indices: Sequence[int], size: int, subset: str, seed: int) -> Ten
 
 
 def sine_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
-    """Return phase, uniform in [0, 2 pi), and Gaussian amplitude, (len(indices), 2) in float64.
-
-    Examples
-    --------
-    >>> sine_parameters(range(3), "test").shape
-    torch.Size([3, 2])
-    """
+    """Return phase, uniform in [0, 2 pi), and Gaussian amplitude, (len(indices), 2) in float64."""
 
     def one(random: np.random.RandomState) -> list[float]:
         return [random.uniform(0, 2 * np.pi), random.normal(AMPLITUDE, AMPLITUDE_DEVIATION)]

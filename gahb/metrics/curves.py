@@ -141,14 +141,6 @@ class Curve:
     (Figure 15). Where both were measured on the same images, it is taken image by image, else the
     two sets are independent. The unit of the intervals is an image, however often a set repeats it.
 
-    Attributes
-    ----------
-    x : Tensor
-        Input PSNR in dB, or another abscissa, (k,).
-    sets : mapping to Tensor
-        Values of each image, (k, n), by what tells the n images apart: the curve is the sum of
-        their means.
-
     Examples
     --------
     >>> levels = torch.tensor([10.0, 20.0])
@@ -159,7 +151,9 @@ class Curve:
     tensor([0.5000, 2.0000]) 2.00 [-10.71, 14.71]
     """
 
-    x: Tensor
+    x: Tensor  #: input PSNR in dB, or another abscissa, (k,)
+    #: Values of each image, (k, n), by what tells the n images apart: the curve is the sum of their
+    #: means.
     sets: Mapping[tuple[Hashable, ...], Tensor]
 
     @classmethod

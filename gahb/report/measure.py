@@ -92,11 +92,6 @@ def memorization_report(
     >>> a, b = (EmpiricalBayes(x) for x in sets)
     >>> memorization_report(a, b, *sets, samples=8).verdict
     'memorized'
-
-    One model, and samples of any origin:
-
-    >>> memorization_report(train_a=sets[0], samples=sets[0][:3]).verdict
-    'memorized'
     """
     models, sets = _checked_models(model_a, model_b, train_a, train_b, samples)
     _check_sets(sets, test)
@@ -219,9 +214,8 @@ def _judged(
 ) -> dict[str, Any]:
     """Return the verdicts on the samples of each model, and what they rest on, by attribute."""
     unseen = [_joined(each) if each else None for each in others]
-    judged = [
-        verdicts(*of_one, same=same, **copies) for of_one in zip(images, sets, unseen, strict=True)
-    ]
+    of_each = zip(images, sets, unseen, strict=True)
+    judged = [verdicts(*of_one, same=same, **copies) for of_one in of_each]
     index = torch.stack([found.closest for found in judged])
     nearest = [gray_levels(x[i.to(x.device)]).cpu() for x, i in zip(sets, index, strict=True)]
     return {
@@ -279,10 +273,8 @@ def _check_sets(train: Sequence[Tensor], test: Tensor | None) -> None:
 
 def _digests(x: Tensor) -> set[bytes]:
     """Return what tells images apart, the same for bytes and for gray levels in [0, 1]."""
-    stored = (
-        image if image.dtype == torch.uint8 else (255 * image).round().to(torch.uint8)
-        for image in x.cpu()
-    )
+    scale = 1 if x.dtype == torch.uint8 else 255
+    stored = ((scale * image).round().to(torch.uint8) for image in x.cpu())
     return {hashlib.sha256(image.numpy().tobytes()).digest() for image in stored}
 
 
@@ -301,11 +293,10 @@ def _curves(
         return {}
 
     def curves(functions: Sequence[Any], sets: Sequence[Any]) -> tuple[Curve, ...]:
+        clean = [gray_levels(repeated(x, MEASURED)) for x in sets]
         return tuple(
             psnr_curve(f, x.to(device_of(f, otherwise=x.device)), input_psnr, seed)
-            for f, x in zip(
-                functions, (gray_levels(repeated(x, MEASURED)) for x in sets), strict=True
-            )
+            for f, x in zip(functions, clean, strict=True)
         )
 
     found = {"on_train": curves(models, sets), "on_test": curves(models, tested)}

@@ -16,19 +16,12 @@ TOLERANCE = 1e-3
 
 @dataclass(frozen=True, eq=False)
 class Measurement:
-    r"""What is known of images: :math:`c = M^\top x`, for a matrix M of orthonormal columns.
+    r"""What is known of images: :math:`c = M^\top x`, for a matrix M of orthonormal columns."""
 
-    Parameters
-    ----------
-    values : Tensor
-        The measurements c of one image (1, ...), or of as many as are sampled (n, ...).
-    forward, adjoint : callable
-        :math:`x \mapsto M^\top x`, from images (n, C, H, W) to measurements (n, ...), and
-        :math:`c \mapsto M c` back to images. ``forward(adjoint(c))`` must be c.
-    """
-
-    values: Tensor
+    values: Tensor  #: c of one image (1, ...), or of as many as are sampled (n, ...)
+    #: :math:`M^\top x`, from images (n, C, H, W) to measurements (n, ...).
     forward: Callable[[Tensor], Tensor]
+    #: :math:`M c`, back to images; ``forward(adjoint(c))`` must be c.
     adjoint: Callable[[Tensor], Tensor]
 
     def impose(self, x: Tensor) -> Tensor:

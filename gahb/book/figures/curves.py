@@ -74,14 +74,11 @@ def curves_against(
         With ``at``, the abscissas, a sequence of numbers.
     scale : str or float
         Vertical scale: ``"linear"``, ``"log"``, or linear up to a value and logarithmic beyond.
-    expected : mapping of int or str to float, optional
-        What theory gives for each of the curves: dashed lines.
-    level : tuple of str and float, optional
-        A dotted line: what the legend calls it, and where.
-    shade, mark : tuple of float, Estimate, optional
-        A range of the abscissa to shade, and one of it to mark with its interval.
-    legend : bool or str
-        Draw a legend; ``"beside"`` the axes rather than inside.
+    expected, level : mapping to float, tuple of str and float
+        What theory gives for each of the curves, dashed; a dotted line by its name in the legend.
+    shade, mark, legend : tuple of float, Estimate, bool or str
+        A range of the abscissa to shade, and one of it to mark with its interval; whether to draw
+        a legend, or ``"beside"`` the axes.
 
     Examples
     --------
@@ -103,7 +100,10 @@ def curves_against(
     with look.on_axes(ax) as ax:
         look.vertical_scale(ax, scale)
         for label, curve in curves.items():
-            _draw(ax, curve, palette[label])
+            x, value, low, high = _points(curve)
+            marker = "o" if isinstance(curve, Mapping) else None  # it is known at single abscissas
+            ax.plot(x, value, color=palette[label], marker=marker)
+            look.band(ax, x, low, high, palette[label])
         if abscissa == "noise":
             look.noise_axis(ax, torch.cat([_points(curve)[0] for curve in curves.values()]))
         else:
@@ -120,13 +120,6 @@ def curves_against(
         if legend:
             look.legend(ax, palette, line_styles, beside=legend == "beside")
     return ax
-
-
-def _draw(ax: Axes, curve: Drawn, color: Any) -> None:
-    """Draw a curve with its interval; one that is known at single abscissas has markers."""
-    x, value, low, high = _points(curve)
-    ax.plot(x, value, color=color, marker="o" if isinstance(curve, Mapping) else None)
-    look.band(ax, x, low, high, color)
 
 
 def _draw_levels(
@@ -344,14 +337,9 @@ def time_map(
 ) -> Axes:
     """Draw what was measured along trainings in the plane of set size and updates.
 
-    Parameters
-    ----------
-    values : mapping of int or str to mapping of int to float
-        For each training, the value at its snapshots, by number of updates: the same for all.
-    color_label : str
-        What the colors mean; zero is pale.
-    lines : mapping of str to sequence of float, optional
-        Updates at which something happens in each training; what never does is left out.
+    The values of each training are by the number of updates, the same for all; zero is pale. Each
+    of the ``lines`` is what happens in every training after so many updates; what never does is
+    left out.
 
     Examples
     --------
@@ -409,12 +397,8 @@ def rank_against_residual(
     r"""Draw what denoisers keep against what they leave: the terms of their error (equation 7).
 
     These are :math:`\operatorname{tr} \nabla f(y)` and :math:`\Vert y - f(y) \Vert^2 - \sigma^2 d`.
-    Gray lines join what has the same error, :math:`2 \sigma^2` times the one plus the other.
-
-    Parameters
-    ----------
-    traces, residuals : mapping of str to Tensor
-        Means of the two terms for each denoiser, (k,): a point for one, a line for a family.
+    Gray lines join what has the same error, :math:`2 \sigma^2` times the one plus the other. Both
+    mappings hold means for each denoiser, (k,): a point for one, a line for a family.
 
     Examples
     --------

@@ -17,10 +17,7 @@ Density = Gaussian | GaussianMixture
 POINTS = 601  # of a curve
 STEEPEST = 12.0  # score that is shown
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
-TONES, LEVELS = (
-    61,
-    9,
-)  # points per side and grays of a map: few, as pictures of frames must be small
+TONES, LEVELS = 61, 9  # points per side and grays of a map: few, as frames must be small
 ARROWS = 13  # per side of a field
 PARTS = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
 MESH = 25  # lines in each direction

@@ -53,17 +53,9 @@ def image_grid(
 ) -> Axes:
     """Draw images in labeled rows and columns, gray or in color, black at 0 and white at 1.
 
-    Values beyond [0, 1], such as those of noisy images, are drawn black or white. A row with fewer
-    images than the others stays empty at its end.
-
-    Parameters
-    ----------
-    rows : mapping of int or str to Tensor
-        Images of each row, (n, C, H, W), all of one size, where C is 1 or 3.
-    columns : sequence of str, optional
-        Labels above the columns, one for each image of the longest row.
-    signed : bool
-        Draw 0 gray, and the largest magnitude of each image black or white (:func:`as_gray`).
+    Rows are images (n, C, H, W), all of one size, C being 1 or 3; labels of columns are as many as
+    the longest row has images. Values beyond [0, 1], such as those of noisy images, are drawn black
+    or white; ``signed`` images by :func:`as_gray`.
 
     Examples
     --------
@@ -82,13 +74,9 @@ def image_grid(
     labels = [label_text(label) for label in rows]
     margin = max(1, round(width / 16))
     channels = max(images.shape[1] for images in rows.values())
-    mosaic = torch.cat(
-        [
-            _strip(as_gray(images) if signed else images, channels, longest, margin)
-            for images in rows.values()
-        ],
-        dim=1,
-    )[:, :-margin]
+    shown = map(as_gray, rows.values()) if signed else rows.values()
+    strips = [_strip(images, channels, longest, margin) for images in shown]
+    mosaic = torch.cat(strips, dim=1)[:, :-margin]
     with look.on_axes(ax, _figure_height(mosaic, labels, longest)) as ax:
         _show(ax, mosaic)
         ax.set_anchor("NW")
@@ -163,14 +151,15 @@ def drawn_from_one_noise(
         raise ValueError(f"closest: for {list(closest)}; accepted: for {list(samples)}")
     check_count("i", i, 0, min(map(len, samples.values())) - 1)
 
-    def row(images: Mapping[tuple[int, str], Tensor], subset: str) -> Tensor:
-        return torch.stack([images[n, subset][i] for n in sizes])
-
+    shown = {
+        "closest in S1": (closest, "S1"),
+        "network of S1": (samples, "S1"),
+        "network of S2": (samples, "S2"),
+        "closest in S2": (closest, "S2"),
+    }
     rows: dict[Label, Tensor] = {
-        "closest in S1": row(closest, "S1"),
-        "network of S1": row(samples, "S1"),
-        "network of S2": row(samples, "S2"),
-        "closest in S2": row(closest, "S2"),
+        label: torch.stack([images[n, subset][i] for n in sizes])
+        for label, (images, subset) in shown.items()
     }
     return image_grid(rows, columns=[label_text(n) for n in sizes])
 

@@ -152,13 +152,7 @@ def colors(labels: Iterable[Label]) -> dict[Label, Any]:
 
 
 def count_label(n: int) -> str:
-    """Write a count with thin spaces between thousands.
-
-    Examples
-    --------
-    >>> count_label(10000)
-    '10\\u2009000'
-    """
+    """Write a count with thin spaces between thousands."""
     check_count("n", n, minimum=0)
     return f"{n:,}".replace(",", "\u2009")
 
