@@ -176,17 +176,15 @@ def follow(
 
     Parameters
     ----------
-    snapshots : iterable of (int, callable)
+    snapshots, other : iterable of (int, callable)
         Number of updates and denoiser, as :func:`gahb.training.snapshots` gives them, or a
         generator that trains and yields: each denoiser is measured before the next is asked for.
+        And the same, at the same updates, of a second training, on other images.
     train, test : Tensor
         Training images, and unseen ones of the same class, (N, C, H, W), in [0, 1] or uint8.
-    other : iterable of (int, callable), optional
-        Snapshots, at the same updates, of a second training, on other images.
-    samples, seed : int
-        Number m of samples of each snapshot, always from the same noise, which the seed fixes.
-    input_psnr : sequence of float
-        Noise levels of the PSNR, in dB.
+    samples, seed, input_psnr
+        Number m of samples of each snapshot, always from the same noise, which the seed fixes;
+        noise levels of the PSNR, in dB.
     extras : mapping of str to callable, optional
         What else to measure on each denoiser, by name: functions that return a tensor.
     **sampling

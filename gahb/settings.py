@@ -88,15 +88,6 @@ def atomic_write(path: Path) -> Iterator[Path]:
 
     A reader thus sees the old file or the new one, never half of one, whoever is killed when, and
     also where the power fails.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> target = Path(tempfile.mkdtemp()) / "a.txt"
-    >>> with atomic_write(target) as temporary:
-    ...     _ = temporary.write_text("whole")
-    >>> target.read_text()
-    'whole'
     """
     # The suffix stays last: some writers choose the format, or append a suffix, by the name.
     temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")

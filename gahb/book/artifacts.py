@@ -21,18 +21,8 @@ from gahb.book.released import released_network
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device
 from gahb.dynamics import Dynamics
-from gahb.training import Recipe, train
+from gahb.training import Recipe, record, train
 from gahb.training.loop import FINAL_IMAGES, measured
-from gahb.training.record import (
-    LOG,
-    MANIFEST,
-    WEIGHTS,
-    History,
-    folder_of,
-    load_network,
-    read_log,
-    read_manifest,
-)
 
 STORED = (
     "variance/*.json",
@@ -59,7 +49,7 @@ def load(name: str, edition: str | None = None) -> Denoiser:
         if recipe.edition != "laptop":
             return train(recipe)
         require(recipe)
-        return Denoiser(load_network(folder_of(recipe), recipe)).to(best_device())
+        return Denoiser(record.load_network(record.folder_of(recipe), recipe)).to(best_device())
 
 
 def manifest(name: str, edition: str | None = None) -> dict[str, Any]:
@@ -75,19 +65,19 @@ def log(name: str, edition: str | None = None) -> list[dict[str, Any]]:
     """
     recipe = recipes.get(name, edition)
     with mending(recipe):
-        return read_log(folder_of(recipe), require(recipe)["sha256"].get(LOG))
+        return record.read_log(record.folder_of(recipe), require(recipe)["sha256"].get(record.LOG))
 
 
-def history(name: str, input_psnr: float = 20.0, edition: str | None = None) -> History:
+def history(name: str, input_psnr: float = 20.0, edition: str | None = None) -> record.History:
     """Return PSNR by number of updates of a recipe's training, at one input PSNR in dB."""
     log(name, edition)  # which checks it
-    return training.history(folder_of(recipes.get(name, edition)), input_psnr)
+    return training.history(record.folder_of(recipes.get(name, edition)), input_psnr)
 
 
 def require(recipe: Recipe) -> dict[str, Any]:
     """Return the manifest of a finished training of this very recipe, fetched if it was shipped."""
-    folder, command = folder_of(recipe), train_command(recipe)
-    fetch(*(folder / name for name in (WEIGHTS, LOG, MANIFEST)))
+    folder, command = record.folder_of(recipe), train_command(recipe)
+    fetch(*(folder / name for name in (record.WEIGHTS, record.LOG, record.MANIFEST)))
     found = trained(recipe)
     if found is None:
         raise FileNotFoundError(f"name: {recipe.name} has not been trained; run: {command}")
@@ -101,11 +91,11 @@ def require(recipe: Recipe) -> dict[str, Any]:
 
 def trained(recipe: Recipe) -> dict[str, Any] | None:
     """Return the manifest of a recipe's training, or None where it is not finished."""
-    folder = folder_of(recipe)
+    folder = record.folder_of(recipe)
     with mending(recipe):
-        found = read_manifest(folder, shipped(folder / MANIFEST))
-        if found and not (folder / WEIGHTS).is_file():
-            raise settings.damaged(folder / WEIGHTS, "is missing")
+        found = record.read_manifest(folder, shipped(folder / record.MANIFEST))
+        if found and not (folder / record.WEIGHTS).is_file():
+            raise settings.damaged(folder / record.WEIGHTS, "is missing")
     return found
 
 
@@ -128,8 +118,8 @@ def mending(damaged: Recipe | Path) -> Iterator[None]:
 
 def mend_command(damaged: Recipe | Path) -> str:
     """Return what brings back what was shipped, or else makes the same again."""
-    path = folder_of(damaged) if isinstance(damaged, Recipe) else damaged
-    if shipped(path) or shipped(path / MANIFEST):
+    path = record.folder_of(damaged) if isinstance(damaged, Recipe) else damaged
+    if shipped(path) or shipped(path / record.MANIFEST):
         checkout = settings.checkout()  # elsewhere, what is missing is fetched
         git = ["git", "-C", str(checkout), "checkout", "HEAD", "--"]
         return shlex.join([*(git if checkout else ["rm", "-r"]), str(path)])
@@ -241,12 +231,12 @@ class Verdict:
 def verify(name: str, edition: str | None = None) -> Verdict:
     """Check an artifact: its checksums, and its PSNR measured anew to 0.01 dB."""
     recipe = recipes.get(name, edition)
-    folder = folder_of(recipe)
+    folder = record.folder_of(recipe)
     try:
         with mending(recipe):
             stored = require(recipe)
-            network = load_network(folder, recipe)  # which checks the weights
-            read_log(folder, stored["sha256"].get(LOG))
+            network = record.load_network(folder, recipe)  # which checks the weights
+            record.read_log(folder, stored["sha256"].get(record.LOG))
         sets = recipe.train_images(FINAL_IMAGES), recipe.test_images(FINAL_IMAGES)
     except (ValueError, OSError, RuntimeError) as error:  # also of images that are out of reach
         return Verdict(name, None, str(error))

@@ -91,14 +91,7 @@ def _counted(recipe: Recipe) -> tuple[int, int]:
 
 
 def plan(trainings: Sequence[Recipe], utilization: float = UTILIZATION) -> str:
-    """Return a table of the costs of trainings, one line each, and of their sum.
-
-    Examples
-    --------
-    >>> from gahb.book import recipes
-    >>> len(plan(recipes.find("faces-unet-n1*-s1", edition="colab")).splitlines())
-    12
-    """
+    """Return a table of the costs of trainings, one line each, and of their sum."""
     costs = [cost(recipe) for recipe in trainings]
     rows = {
         f"{c.name:34}{c.updates:>9,}{c.flops / GIGA:>14,.1f}{c.memory / GIGA:>7.2f}": [c]
@@ -108,22 +101,14 @@ def plan(trainings: Sequence[Recipe], utilization: float = UTILIZATION) -> str:
     return _table(f"{'recipe':34}{'updates':>9}{'GFLOP/update':>14}{'GB':>7}", rows, utilization)
 
 
-def overview(groups: Mapping[str, Sequence[Recipe]], utilization: float = UTILIZATION) -> str:
-    """Return a table of the costs of groups of trainings, such as those behind each figure.
-
-    Examples
-    --------
-    >>> from gahb.book import recipes
-    >>> table = overview({"Figure 21": recipes.find("shuffled-*", edition="colab")})
-    >>> table.splitlines()[1].split()[:3]
-    ['Figure', '21', '1']
-    """
+def overview(groups: Mapping[str, Sequence[Recipe]]) -> str:
+    """Return a table of the costs of groups of trainings, such as those behind each figure."""
     rows = {}
     for name, trainings in groups.items():
         costs = [cost(recipe) for recipe in trainings]
         largest = max(c.memory for c in costs) / GIGA
         rows[f"{name:24}{len(costs):>10}{largest:>7.1f}"] = costs
-    return _table(f"{'':24}{'trainings':>10}{'GB':>7}", rows, utilization)
+    return _table(f"{'':24}{'trainings':>10}{'GB':>7}", rows, UTILIZATION)
 
 
 def _table(head: str, rows: dict[str, list[Cost]], utilization: float) -> str:

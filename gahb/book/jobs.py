@@ -155,13 +155,7 @@ class Progress:
 
 
 def progress(recipe: Recipe) -> Progress:
-    """Return how far the training of a recipe is.
-
-    Examples
-    --------
-    >>> progress(recipes.get("faces-unet-n10000-s1", edition="laptop")).state
-    'trained'
-    """
+    """Return how far the training of a recipe is."""
     try:
         with mending(recipe):
             return _progress(recipe)

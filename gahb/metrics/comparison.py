@@ -44,12 +44,10 @@ def error_dimensions(
 
     Parameters
     ----------
-    f, x, seed, batch_size
-        As for :func:`gahb.psnr_curve`, whose noise it is.
+    f, x, sigma, seed, batch_size
+        As for :func:`gahb.psnr_curve`, whose noise it is, at one noise level.
     bases : Tensor
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
-    sigma : float
-        Noise level.
 
     Examples
     --------
@@ -223,10 +221,8 @@ def agreement(
 
     Parameters
     ----------
-    f, reference, x, seed, batch_size
-        Two denoisers, and the others as for :func:`gahb.psnr_curve`, whose noise it is.
-    sigmas : sequence of float
-        Noise levels.
+    f, reference, x, sigmas, seed, batch_size
+        Two denoisers, noise levels, and the others as for :func:`gahb.psnr_curve`.
 
     Examples
     --------

@@ -331,10 +331,9 @@ def psnr_curve(
         Clean images in [0, 1], (n, C, H, W), on the device of ``f``.
     input_psnr : sequence of float
         Noise levels as input PSNR, -20 log10(sigma), in dB.
-    seed : int
-        Fixes the noise.
-    batch_size : int, optional
-        Images that are denoised at a time; by default 64, on a GPU as many as its memory holds.
+    seed, batch_size : int
+        What fixes the noise; images that are denoised at a time, by default 64, on a GPU as many as
+        its memory holds.
 
     Examples
     --------

@@ -185,10 +185,9 @@ def sample(
         Linear measurements that the images must have, as all estimates and the mean then do [1]_.
     keep : iterable of int
         Steps t at which x_t and f(x_t) are kept, 0 being the start.
-    batch_size : int, optional
-        Images denoised at a time; by default 64, on a GPU as many as its memory holds.
-    max_steps : int, optional
-        Steps after which an image is given up; by default three times those to a constant estimate.
+    batch_size, max_steps : int, optional
+        Images denoised at a time, by default 64, on a GPU as many as its memory holds; steps after
+        which an image is given up, by default three times those to a constant estimate.
     strict : bool
         Raise an error where images diverge or are given up; otherwise their ``steps`` are -1.
 
@@ -414,7 +413,7 @@ def reverse_diffusion(
     sigma_0, sigma_end : float
         First and last noise level; the estimate at the last is returned.
     batch_size : int, optional
-        Images at a time; by default 64, on a GPU as many as its memory holds.
+        As for :func:`sample`.
 
     Examples
     --------

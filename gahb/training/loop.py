@@ -26,23 +26,8 @@ from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision
 from gahb.metrics import psnr_curve
 from gahb.settings import atomic_write, damaged, quiet
+from gahb.training import record
 from gahb.training.recipe import Recipe
-from gahb.training.record import (
-    CHECKPOINT,
-    MANIFEST,
-    WEIGHTS,
-    digest,
-    folder_of,
-    forget,
-    is_finite,
-    load_network,
-    locked,
-    read_checkpoint,
-    read_manifest,
-    require_same_images,
-    write_record,
-    write_snapshot,
-)
 
 
 class Batches:
@@ -227,25 +212,6 @@ INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which every training is measured
 SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
 
 
-class Window:
-    """Means of loss and PSNR over some updates, summed on the device: no wait at each update."""
-
-    def __init__(self, device: torch.device) -> None:
-        self.sums, self.count = torch.zeros(2, device=device, dtype=torch.float32), 0
-
-    def add(self, loss: Tensor, output_psnr: Tensor) -> None:
-        """Count one update."""
-        self.sums += torch.stack([loss, output_psnr])
-        self.count += 1
-
-    def take(self) -> Tensor:
-        """Means since the last call, (2,)."""
-        means = self.sums / self.count
-        self.sums.zero_()
-        self.count = 0
-        return means
-
-
 def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
     """Output PSNR in dB on up to ``n`` uint8 training and test images each, at all noise levels."""
     f = Denoiser(network)
@@ -306,7 +272,7 @@ def train(
     >>> f(torch.rand(1, 1, 16, 16)).shape
     torch.Size([1, 1, 16, 16])
     """
-    folder = Path(folder) if folder is not None else folder_of(recipe)
+    folder = Path(folder) if folder is not None else record.folder_of(recipe)
     if not again and (found := finished(recipe, folder)):
         return found
     accelerator = Accelerator(
@@ -314,10 +280,10 @@ def train(
         # Said, since a variable of the environment would change the weights otherwise.
         gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
     )
-    with locked(folder) if accelerator.is_main_process else nullcontext():  # one for all
+    with record.locked(folder) if accelerator.is_main_process else nullcontext():  # one for all
         accelerator.wait_for_everyone()
         if again:
-            forget(folder)
+            record.forget(folder)
         elif found := finished(recipe, folder):  # by another process, while this one waited
             return found
         training = Training(recipe, folder, accelerator, keep_snapshots)
@@ -327,7 +293,7 @@ def train(
 
 def finished(recipe: Recipe, folder: Path) -> Denoiser | None:
     """The denoiser of a finished training of this recipe on these images, or None if it is not."""
-    manifest = read_manifest(folder)
+    manifest = record.read_manifest(folder)
     if manifest is None:
         return None
     if manifest["hash"] != recipe.hash:
@@ -335,11 +301,12 @@ def finished(recipe: Recipe, folder: Path) -> Denoiser | None:
             f"{recipe.name}: the folder holds another recipe (hash {manifest['hash']}, not "
             f"{recipe.hash}); train again, or elsewhere"
         )
-    if (folder / CHECKPOINT).exists() or not (folder / WEIGHTS).exists():
+    if (folder / record.CHECKPOINT).exists() or not (folder / record.WEIGHTS).exists():
         return None
     if "images" in manifest:  # not in those of the first edition
-        require_same_images(recipe.name, manifest, digest(recipe.train_images()), MANIFEST)
-    return Denoiser(load_network(folder, recipe)).to(best_device())
+        digest = record.digest(recipe.train_images())
+        record.require_same_images(recipe.name, manifest, digest, record.MANIFEST)
+    return Denoiser(record.load_network(folder, recipe)).to(best_device())
 
 
 class Training:
@@ -353,14 +320,14 @@ class Training:
         with accelerator.main_process_first():
             self.train_images = recipe.train_images().to(self.device)
             self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
-        self.digest = digest(self.train_images)
+        self.digest = record.digest(self.train_images)
         network = recipe.build().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Optimizer(recipe, self.network)
         self.update, self.seconds, self.saved = 0, 0.0, -math.inf
         self.log: list[dict[str, Any]] = []
-        if checkpoint := read_checkpoint(folder, recipe):
+        if checkpoint := record.read_checkpoint(folder, recipe):
             self.restore(checkpoint)
 
     def run(self) -> None:
@@ -373,12 +340,13 @@ class Training:
         forward = accelerator.prepare(self.network, device_placement=[False])  # it is there
         if self.device.type == "cuda" and recipe.updates >= COMPILED_FROM:
             forward = compiled(forward, noisy(*batches(0)[:2]))
-        window, snapshots = Window(self.device), snapshot_updates(recipe.updates)
+        snapshots = snapshot_updates(recipe.updates)
+        window: list[Tensor] = []  # loss and PSNR of each update, on the device: no wait
         hidden = quiet() or not accelerator.is_main_process
         bar = tqdm(total=recipe.updates, initial=self.update, desc=recipe.name, disable=hidden)
         started = time.monotonic() - self.seconds
         while self.update < recipe.updates:
-            window.add(*self.one_update(forward, batches(self.update)))
+            window.append(self.one_update(forward, batches(self.update)))
             self.update += 1
             self.seconds = time.monotonic() - started
             bar.update()
@@ -393,8 +361,8 @@ class Training:
 
     def one_update(
         self, forward: Callable[[Tensor], Tensor], batch: tuple[Tensor, Tensor, Tensor]
-    ) -> tuple[Tensor, Tensor]:
-        """Loss and training PSNR of one batch, and the step that they give."""
+    ) -> Tensor:
+        """Loss and training PSNR of one batch, (2,), and the step that they give."""
         x, z, sigma = batch
         with torch.enable_grad():  # also for a caller who has switched gradients off
             residual = forward(noisy(x, z)).float()
@@ -403,11 +371,12 @@ class Training:
             loss = self.recipe.loss(error, sigma.flatten())
             self.accelerator.backward(loss)
         self.optimizer.step(self.update)
-        return loss.detach(), -10 * error.detach().log10().mean()
+        return torch.stack([loss.detach(), -10 * error.detach().log10().mean()])
 
-    def record_window(self, window: Window) -> dict[str, float]:
+    def record_window(self, window: list[Tensor]) -> dict[str, float]:
         """Log the mean loss and PSNR since the last line of the log."""
-        means = self.accelerator.reduce(window.take(), reduction="mean")
+        means = self.accelerator.reduce(sum(window) / len(window), reduction="mean")
+        window.clear()
         loss, output_psnr = means.cpu().tolist()
         if not math.isfinite(loss):
             raise self.not_finite("loss")
@@ -426,7 +395,8 @@ class Training:
         curves = self.measured(SNAPSHOT_IMAGES)
         self.network.train()
         if self.keep_snapshots and self.accelerator.is_main_process:
-            write_snapshot(self.folder, self.update, self.network)
+            file = f"{self.update:06}.safetensors"
+            record.write_weights(self.folder / record.SNAPSHOTS / file, self.network)
         self.log.append({"update": self.update, "snapshot": curves})
 
     def save(self) -> None:
@@ -447,26 +417,26 @@ class Training:
         }
         content = io.BytesIO()  # torch.save itself does not tell a full disk from other faults
         torch.save(state, content)
-        with atomic_write(self.folder / CHECKPOINT) as temporary:
+        with atomic_write(self.folder / record.CHECKPOINT) as temporary:
             temporary.write_bytes(content.getbuffer())
 
     def restore(self, checkpoint: dict[str, Any]) -> None:
         """Take up the state that ``save`` wrote. Batches depend on the update's number alone."""
-        require_same_images(self.recipe.name, checkpoint, self.digest, CHECKPOINT)
+        record.require_same_images(self.recipe.name, checkpoint, self.digest, record.CHECKPOINT)
         try:
             self.network.load_state_dict(checkpoint["network"])
             self.optimizer.load_state_dict(checkpoint["optimizer"])
             self.update, self.seconds = checkpoint["update"], checkpoint["seconds"]
             self.log = list(checkpoint["log"])
         except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
-            raise damaged(self.folder / CHECKPOINT, "is not whole") from error
+            raise damaged(self.folder / record.CHECKPOINT, "is not whole") from error
 
     def finish(self) -> None:
         """Measure the trained network and write its record."""
         curves = self.measured(FINAL_IMAGES)
         if self.accelerator.is_main_process:
             losses = [line for line in self.log if "loss" in line]
-            write_record(
+            record.write_record(
                 self.folder,
                 self.network,
                 self.recipe,
@@ -491,7 +461,7 @@ class Training:
 
     def require_finite_weights(self) -> None:
         """Raise FloatingPointError if a weight is not finite."""
-        if not is_finite(self.network):
+        if not record.is_finite(self.network):
             raise self.not_finite("a weight")
 
     def not_finite(self, what: str) -> FloatingPointError:

@@ -63,11 +63,6 @@ def write_weights(path: Path, network: nn.Module) -> None:
         temporary.write_bytes(save(weights))  # save_file would make it readable by its owner alone
 
 
-def write_snapshot(folder: Path, update: int, network: nn.Module) -> None:
-    """Keep the weights after an update."""
-    write_weights(folder / SNAPSHOTS / f"{update:06}.safetensors", network)
-
-
 def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tuple[int, Denoiser]]:
     """Number of the update and denoiser of each snapshot that a training has kept, in order."""
     folder = Path(folder) if folder is not None else folder_of(recipe)
