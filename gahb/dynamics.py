@@ -32,6 +32,7 @@ Snapshots = Iterable[tuple[int, Model]]
 INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 64  # images, of a curve
 KEPT = 8  # samples whose images are kept
+_SAME = "accepted: the same updates, of which the last may lack"
 
 
 @dataclass(frozen=True, eq=False)
@@ -179,7 +180,8 @@ def follow(
     snapshots, other : iterable of (int, callable)
         Number of updates and denoiser, as :func:`gahb.training.snapshots` gives them, or a
         generator that trains and yields: each denoiser is measured before the next is asked for.
-        And the same, at the same updates, of a second training, on other images.
+        And the same, at the same updates, of a second training, on other images, which may end
+        earlier.
     train, test : Tensor
         Training images, and unseen ones of the same class, (N, C, H, W), in [0, 1] or uint8.
     samples, seed, input_psnr
@@ -206,30 +208,33 @@ def follow(
     sampling = {"n": samples, "size": tuple(train.shape[2:]), "channels": train.shape[1]} | sampling
     found: list[dict[str, Tensor]] = []
     seconds = iter(other) if other is not None else None
+    met = other is None
     for update, f in snapshots:
+        beside = _at(update, seconds)
+        met |= beside is not None
         curves = [psnr_curve(f, x, input_psnr, seed) for x in clean]
         on_train, on_test = (by_unit(c.per_image, *c.sets).float() for c in curves)
         row = {"updates": torch.tensor(update), "on_train": on_train, "on_test": on_test}
-        row |= _judged(f, _at(update, seconds), train, seed, sampling)
+        row |= _judged(f, beside, train, seed, sampling)
         row |= {f"extras.{name}": measure(f) for name, measure in (extras or {}).items()}
         found.append(row)
     if not found:
         raise ValueError("snapshots: there are none; accepted: at least one (update, denoiser)")
+    if not met:
+        raise ValueError(f"other: has no snapshot at any of them; {_SAME}")
     rows = {name: torch.stack([row[name] for row in found]) for name in found[0]}
     more = {n.removeprefix("extras."): rows.pop(n) for n in list(rows) if n.startswith("extras.")}
     return Dynamics(input_psnr=torch.tensor(input_psnr).float(), **rows, extras=more)
 
 
 def _at(update: int, others: Iterable[tuple[int, Model]] | None) -> Model | None:
-    """Return the other training's denoiser after as many updates."""
-    if others is None:
-        return None
-    for theirs, f in others:
+    """Return the other training's denoiser after as many updates; None where it has ended."""
+    for theirs, f in others or ():
         if theirs == update:
             return f
         if theirs > update:
-            break
-    raise ValueError(f"other: has no snapshot at update {update}; accepted: the same updates")
+            raise ValueError(f"other: has no snapshot at update {update}; {_SAME}")
+    return None
 
 
 def _judged(

@@ -99,6 +99,14 @@ def test_memorizer_copies_and_gaussian_does_not():
     assert shown.abs().amax(2).amin(0).max() < 0.01
 
 
+def test_other_training_may_end_earlier():
+    train_images, test = torch.rand(2, 4, 1, 8, 8)
+    f = EmpiricalBayes(train_images)
+    found = follow([(5, f), (9, f)], train_images, test, other=[(5, f)], samples=3)
+    assert found.between[0].min() > 0.999
+    assert found.between[1].isnan().all()
+
+
 def test_diverged_samples_are_no_copies():
     train_images, test = torch.rand(2, 4, 1, 8, 8)
     found = follow([(1, lambda y: 3 * y)], train_images, test, samples=3)
@@ -178,7 +186,7 @@ def test_snapshots_must_fit():
     with pytest.raises(ValueError, match=r"^snapshots: there are none"):
         follow([], x, x)
     for others in ([], [(2, None)], [(1, None), (7, None)]):
-        with pytest.raises(ValueError, match=r"^other: has no snapshot at update 5"):
+        with pytest.raises(ValueError, match=r"^other: has no snapshot at (update 5|any of them)"):
             follow([(5, EmpiricalBayes(x))], x, x, other=others, samples=2)
     with pytest.raises(ValueError, match=r"^input_psnr: 7 is not measured"):
         dynamics([1], growing([0]), torch.zeros(1, 3)).tau_gen(input_psnr=7)

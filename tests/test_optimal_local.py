@@ -89,6 +89,27 @@ def test_locality_from_the_covariance_is_its_definition():
     assert torch.allclose(machine(y, sigma).flatten(1), estimate, atol=1e-10)
 
 
+@pytest.mark.parametrize("side", [1, 3, 5, 13])
+@pytest.mark.parametrize("machine", [Local, EquivariantLocal, CovarianceLocal])
+def test_the_jacobian_is_the_derivative(machine, side, monkeypatch):
+    monkeypatch.setattr("gahb.optimal.local.TOGETHER", 3)
+    options = {"precision": torch.float64} if machine is EquivariantLocal else {}
+    f = (
+        CovarianceLocal(images())
+        if machine is CovarianceLocal
+        else machine(images(), side, **options)
+    )
+    y = noisy_images(1)
+    derivative = torch.autograd.functional.jacobian(lambda y: f(y, 1.0), y).reshape(60, 60)
+    assert derivative.abs().max() > 0.02
+    torch.testing.assert_close(f.jacobian(y, 1.0), derivative, rtol=0, atol=1e-12)
+
+
+def test_the_jacobian_is_of_one_image():
+    with pytest.raises(ValueError, match=r"^y: 2 images; accepted: one"):
+        Local(images(), 3).jacobian(noisy_images(2), 0.3)
+
+
 @pytest.mark.parametrize("machine", [Local, EquivariantLocal])
 def test_a_patch_that_holds_the_image_memorizes(machine):
     x, y = images(), noisy_images()

@@ -30,6 +30,7 @@ from gahb.vectors import gray_levels
 
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
+TOGETHER = 16  # pixels whose rows of the Jacobian are found at a time
 
 
 class RunningMean:
@@ -88,10 +89,41 @@ class Masked(BaseDenoiser):
             average.add(logits.permute(0, 2, 1)[:, :, None], x.T[:, :, None])
         return average.mean.view(y.shape)
 
+    def jacobian(self, y: Tensor, sigma: float) -> Tensor:
+        r"""Return the Jacobian at one noisy image, (d, d), without automatic differentiation.
+
+        Its entries are posterior covariances,
+        :math:`M_{qp} \operatorname{Cov}_{w(q)}(x(q), x(p)) / \sigma^2`.
+
+        Examples
+        --------
+        >>> machine = Local(torch.rand(9, 1, 2, 2), patch=1)
+        >>> machine.jacobian(torch.rand(1, 1, 2, 2), sigma=0.1).count_nonzero()
+        tensor(4)
+        """
+        check_images("y", y, size=self.images.shape[1:])
+        if len(y) != 1:
+            raise ValueError(f"y: {len(y)} images; accepted: one")
+        check_number("sigma", sigma, low=SMALLEST)
+        return self._jacobian(in_double(y), sigma)
+
+    def _jacobian(self, y: Tensor, sigma: float) -> Tensor:
+        masks = in_double(self.masks(sigma))
+        x = in_double(gray_levels(self.images)).flatten(1)
+        logits = -(masks @ (y.flatten(1) - x).square().T) / (2 * sigma**2)
+        return masks * _covariances(logits, x.T[:, None], x)[:, 0] / sigma**2**2
+
     def _blocks(self, products: int) -> Iterator[Tensor]:
         """Yield the training images in float64, as many at a time as have that many products."""
         for part in self.images.split(max(1, PRODUCTS // products)):
             yield in_double(gray_levels(part))
+
+
+def _covariances(logits: Tensor, x: Tensor, parts: Tensor) -> Tensor:
+    """Return those of x, (m, C, j), and parts (j, l) under weights of m logits, (m, C, l)."""
+    weights = logits.softmax(-1)[:, None]
+    weighted = weights * x
+    return weighted @ parts - weighted.sum(-1, keepdim=True) * (weights @ parts)
 
 
 class Local(Masked):
@@ -183,13 +215,36 @@ class EquivariantLocal(Local):
         self.precision = precision
 
     def _denoised(self, y: Tensor, sigma: float) -> Tensor:
-        radius = self.radius(sigma)
         estimate = super()._denoised(y, sigma)
-        rows, columns = (_alike(side, radius) for side in y.shape[-2:])
-        for down, across in product(rows, columns):
-            if len(down) > 1 or len(across) > 1:
-                estimate[..., down[:, None], across] = self._shared(y, sigma, down, across).to(y)
+        for down, across in self._groups(y, sigma):
+            estimate[..., down[:, None], across] = self._shared(y, sigma, down, across).to(y)
         return estimate
+
+    def _jacobian(self, y: Tensor, sigma: float) -> Tensor:
+        side, size = 2 * self.radius(sigma) + 1, y.shape[1:]
+        rows = super()._jacobian(y, sigma).view(*size, *size)
+        rows = F.pad(rows, [self.radius(sigma)] * 4)
+        for down, across in self._groups(y, sigma):
+            others = self._patches(gray_levels(self.images), sigma, down, across)
+            half = others.square().sum(1) / 2
+            centers = others.unflatten(1, (size[0], -1))[:, :, side**2 // 2].T
+            places = torch.cartesian_prod(down, across).split(TOGETHER)
+            patches = self._patches(y, sigma, down, across).split(TOGETHER)
+            for some, own in zip(places, patches, strict=True):
+                logits = torch.addmm(-half, own, others.T) / sigma**2
+                found = _covariances(logits, centers, others) / sigma**2
+                for (i, j), each in zip(some.tolist(), found, strict=True):
+                    around = rows[:, i, j, :, i : i + side, j : j + side]
+                    around.copy_(each.view(around.shape))
+        inside = slice(self.radius(sigma), -self.radius(sigma) or None)
+        return rows[..., inside, inside].reshape(math.prod(size), -1)
+
+    def _groups(self, y: Tensor, sigma: float) -> Iterator[tuple[Tensor, Tensor]]:
+        """Yield the rows and columns of pixels that share patches, where there are several."""
+        groups = (_alike(side, self.radius(sigma)) for side in y.shape[-2:])
+        for down, across in product(*groups):
+            if len(down) > 1 or len(across) > 1:
+                yield down, across
 
     def _shared(self, y: Tensor, sigma: float, down: Tensor, across: Tensor) -> Tensor:
         """Return the estimate at pixels that share patches, (n, C, rows, columns)."""
