@@ -7,8 +7,9 @@ import torch
 
 import gahb
 from gahb.__main__ import main
-from gahb.book import harmonics, recipes
+from gahb.book import controls, harmonics, recipes
 from gahb.geometry import harmonic_overlaps
+from gahb.images.shuffled import shuffle, unshuffle
 
 NAME = "leaves-unet-n10-s1"
 
@@ -57,6 +58,18 @@ def test_other_noise_and_other_numbers_of_vectors_are_measured_apart(network):
     assert names == [NAME, f"{NAME}-share0.25", f"{NAME}-sigma0.5"]
     with pytest.raises(ValueError, match=r"^sigma: 0.0 is not a finite number in \[0.001"):
         harmonics.overlaps(NAME, sigma=0.0)
+
+
+def test_shuffled_pixels_are_put_back(artifacts, quick, monkeypatch):
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    known = {"shuffled": quick.but(name="shuffled", images="shuffled-leaves")}
+    monkeypatch.setattr(recipes, "every", lambda edition=None: known)
+
+    def blurred(y):
+        return shuffle(controls.box_blur(unshuffle(y)))
+
+    monkeypatch.setattr(controls, "of", lambda recipe, name: {name: blurred})
+    assert harmonics.overlaps("shuffled", "blurred")["cosines"].min() > 0.8
 
 
 def test_a_measurement_with_other_weights_is_refused(network):

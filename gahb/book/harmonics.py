@@ -10,7 +10,9 @@ from torch import Tensor
 from gahb import images, metrics, settings
 from gahb.book import artifacts, controls, recipes
 from gahb.checks import check_number
+from gahb.denoiser import Unshuffled
 from gahb.geometry import harmonic_overlaps
+from gahb.images.shuffled import unshuffle
 from gahb.optimal import Gaussian
 from gahb.settings import write_json
 from gahb.training import Recipe
@@ -51,6 +53,7 @@ def measure_overlaps(
     """Compare the basis of a network with harmonics at test images, and store the overlaps.
 
     All graphs are those of the trained network's estimates: a control is compared with the same.
+    Where the pixels of a class are shuffled, they are put back first: graphs need neighbors.
     """
     check_number("sigma", sigma, low=1e-3)
     check_number("features", features, low=1e-3, high=0.5)
@@ -59,11 +62,14 @@ def measure_overlaps(
     f = controls.of(recipe, control)[control] if control else trained
     count = COUNT[settings.edition()]
     x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
+    known = recipe.train_images(TRAINING_IMAGES)
+    if recipe.images.startswith("shuffled"):
+        f, trained = Unshuffled(f), Unshuffled(trained)
+        x, known = unshuffle(x), unshuffle(known)
     y = metrics.noisy(x, sigma)
     with torch.no_grad():
         estimates = trained(y)
     k = round(features * x[0].numel())
-    known = recipe.train_images(TRAINING_IMAGES)
     vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
     components = vectors.reshape(-1, *x.shape[1:])
     found = harmonic_overlaps(f, y, estimates, k, sigma=sigma, components=components)
