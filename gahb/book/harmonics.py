@@ -10,7 +10,7 @@ from torch import Tensor
 from gahb import images, metrics, settings
 from gahb.book import artifacts, controls, recipes
 from gahb.checks import check_number
-from gahb.denoiser import Unshuffled
+from gahb.denoiser import BaseDenoiser, Unshuffled
 from gahb.geometry import harmonic_overlaps
 from gahb.images.shuffled import unshuffle
 from gahb.optimal import Gaussian
@@ -58,7 +58,7 @@ def measure_overlaps(
     check_number("sigma", sigma, low=1e-3)
     check_number("features", features, low=1e-3, high=0.5)
     recipe = recipes.get(name)
-    trained = artifacts.load(name)
+    trained: BaseDenoiser = artifacts.load(name)
     f = controls.of(recipe, control)[control] if control else trained
     count = COUNT[settings.edition()]
     x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
