@@ -160,12 +160,11 @@ def test_leading_pairs_of_difficult_spectra(name: str, dtype: torch.dtype) -> No
     torch.testing.assert_close(rows @ rows.T, torch.eye(k, dtype=dtype), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("d", [9, 16, 25])
-def test_a_search_that_fills_the_whole_space_ends_there(d: int) -> None:
-    values = torch.linspace(1, 0, d).double()
-    f, y = linear(with_eigenvalues(values)), randoms(1, 1, 1, d)
-    for k in (1, 3, d):
-        found = adaptive_basis(f, y, k, tolerance=1e-6).eigenvalues
+def test_a_search_that_fills_the_whole_space_ends_there() -> None:
+    values = torch.tensor([1, 0.5, 0.2] + [0] * 13).double()
+    f, y = linear(with_eigenvalues(values)), randoms(1, 1, 4, 4)
+    for k in (1, 3, 16):
+        found = adaptive_basis(f, y, k).eigenvalues
         torch.testing.assert_close(found, values[:k], atol=1e-9, rtol=0)
 
 
