@@ -91,8 +91,8 @@ def _files_of_folder(
     place = folder.resolve()
     if place in above:
         return
-    with suppress(PermissionError):
-        for entry in os.scandir(folder):
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
             if entry.is_dir():
                 below = (Path(entry), f"{name}{entry.name}/", above | {place})
                 yield from _files_of_folder(*below)
