@@ -160,6 +160,14 @@ def test_leading_pairs_of_difficult_spectra(name: str, dtype: torch.dtype) -> No
     torch.testing.assert_close(rows @ rows.T, torch.eye(k, dtype=dtype), atol=1e-5, rtol=0)
 
 
+def test_a_search_that_fills_the_whole_space_ends_there() -> None:
+    values = torch.tensor([1, 0.5, 0.2] + [0] * 13).double()
+    f, y = linear(with_eigenvalues(values)), randoms(1, 1, 4, 4)
+    for k in (1, 3, 16):
+        found = adaptive_basis(f, y, k).eigenvalues
+        torch.testing.assert_close(found, values[:k], atol=1e-9, rtol=0)
+
+
 def test_the_seed_fixes_the_search() -> None:
     f, y = linear(with_eigenvalues(torch.arange(1, 301.0) ** -0.5)), randoms(1, 1, 30, 10)
     first, again, other = (adaptive_basis(f, y, 5, seed=seed) for seed in (0, 0, 1))
@@ -326,6 +334,18 @@ def test_bad_input_gives_one_clear_line(call, message: str) -> None:
 def test_a_function_without_forward_mode_has_its_pairs(k) -> None:
     basis = adaptive_basis(WithoutForwardMode.apply, Y, k)
     torch.testing.assert_close(basis.eigenvalues, torch.full((k or 4,), 0.5))
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.ELU, nn.ReLU])
+def test_activations_in_place_change_no_basis(activation) -> None:
+    def basis(inplace: bool, k: int | None) -> Basis:
+        torch.manual_seed(0)
+        ends = nn.Conv2d(1, 6, 3, padding=1), nn.Conv2d(6, 1, 3, padding=1)
+        f = nn.Sequential(ends[0], activation(inplace=inplace), ends[1]).double()
+        return adaptive_basis(f, randoms(1, 1, 5, 5), k)
+
+    expected = basis(False, None).eigenvalues[:3]
+    torch.testing.assert_close(basis(True, 3).eigenvalues, expected, atol=1e-4, rtol=0)
 
 
 # --- what follows from a basis ---

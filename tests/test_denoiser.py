@@ -126,7 +126,7 @@ def test_forms_of_the_noise_level(ours) -> None:
 
 
 def test_a_noise_level_for_each_image_keeps_forward_mode(monkeypatch) -> None:
-    monkeypatch.setattr("gahb.basis.jacobian.Jacobian._backwards", lambda self: pytest.fail())
+    monkeypatch.setattr("gahb.basis.jacobian.Jacobian._backwards", lambda *_: pytest.fail())
     y, levels = noisy(1), torch.tensor([SIGMA], dtype=torch.float64)
     for f in (EmpiricalBayes(CLEAN), EDM()):
         one, other = (gahb.adaptive_basis(f, y, 3, sigma=sigma) for sigma in (SIGMA, levels))

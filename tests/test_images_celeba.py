@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import zipfile
+from dataclasses import replace
 
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -141,6 +143,18 @@ def test_duplicates_are_removed(few):
     assert [len(x) for x in found.values()] == [14, 15, 1]
 
 
+def test_photographs_are_read_in_color_if_asked_for(few):
+    gray = load("celeba", 2, SIZE, "test", dtype=torch.uint8)
+    color = load("celeba", 2, SIZE, "test", dtype=torch.uint8, channels=3)
+    shuffled = load("shuffled-celeba", 2, SIZE, "test", dtype=torch.uint8, channels=3)
+    assert color.shape == (2, 3, SIZE, SIZE) and gray.shape == (2, 1, SIZE, SIZE)
+    assert (color.float().mean(1, keepdim=True) - gray).abs().max() <= 0.5
+    square = np.asarray(Image.open(few / "000028.jpg"))[29:-29, 9:-9]
+    expected = Image.fromarray(square).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+    assert torch.equal(color[0], torch.tensor(np.array(expected)).movedim(2, 0))
+    assert torch.equal(shuffled.flatten(2).sort(2).values, color.flatten(2).sort(2).values)
+
+
 def test_pictures_are_read_once(few, monkeypatch):
     before = subsets()
     with monkeypatch.context() as patch:
@@ -172,6 +186,25 @@ def test_bedrooms_are_cut_at_the_upper_left(data):
     photograph(0, 255, 300).save(data / "lsun_bedroom" / "small.webp")
     with pytest.raises(ValueError, match=r"small\.webp has 255x300 .*; accepted: at least 256 a"):
         subsets(name="lsun_bedroom")
+
+
+def test_bedrooms_are_read_from_their_database(data, monkeypatch):
+    exported, place = data / "exported", data / "lsun" / "bedroom_train_lmdb"
+    exported.mkdir(parents=True)
+    place.mkdir(parents=True)
+    with lmdb.open(str(place), map_size=2**24) as environment, environment.begin(write=True) as to:
+        for i in range(20):
+            file = exported / f"{i:040x}.webp"
+            photograph(i, 300, 256).save(file)
+            to.put(file.stem.encode(), file.read_bytes())
+    found, expected = subsets(name="lsun_bedroom"), subsets(exported, "lsun_bedroom")
+    assert [len(x) for x in found.values()] == [9, 9, 2]
+    assert all(torch.equal(x, expected[subset]) for subset, x in found.items())
+    first = replace(PHOTOGRAPHS["lsun_bedroom"], most=10)  # by name, of three million
+    assert torch.equal(first(exported, None, SIZE, "test", 0), first(place, 1, SIZE, "test", 0))
+    last = Image.open(exported / f"{9:040x}.webp").convert("RGB").crop((0, 0, 256, 256))
+    square = np.asarray(last.resize((SIZE, SIZE), Image.BICUBIC)).mean(axis=2)
+    assert np.abs(first(place, 1, SIZE, "test", 0)[0, 0].numpy() - square).max() <= 0.5
 
 
 def test_celeba_hq_is_used_whole(data):

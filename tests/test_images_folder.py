@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import sys
 from pathlib import Path
 
+import lmdb
 import numpy as np
 import pytest
 import torch
@@ -16,7 +18,7 @@ from PIL import Image
 import gahb
 from gahb.book import figures
 from gahb.images import file_names, folder, load, pick
-from gahb.images.files import CONVERTED
+from gahb.images.files import CONVERTED, DATABASES
 from gahb.images.folder import read_picture, read_pictures
 from gahb.images.store import SUBSETS
 
@@ -472,7 +474,7 @@ def test_other_arrays_are_refused(tmp_path, array, message):
         load("folder", None, 8, path=tmp_path / "a.npy")
 
 
-@pytest.mark.parametrize("suffix", CONVERTED)
+@pytest.mark.parametrize("suffix", sorted(CONVERTED.keys() - DATABASES))
 def test_what_others_keep_pictures_in_is_named_with_a_way_out(tmp_path, suffix):
     file = tmp_path / f"a{suffix}"
     file.write_bytes(b"of another library")
@@ -482,6 +484,54 @@ def test_what_others_keep_pictures_in_is_named_with_a_way_out(tmp_path, suffix):
         ) as error:
             load("folder", None, 8, path=path)
         assert CONVERTED[suffix] in str(error.value)
+
+
+def database(path, files, **options):
+    """Write files (key, content) as an lmdb database, and return its file."""
+    opened = lmdb.open(str(path), map_size=2**22, **options)
+    with opened as environment, environment.begin(write=True) as values:
+        for key, content in files.items():
+            values.put(key, content)
+    return path / "data.mdb" if path.is_dir() else path
+
+
+def test_databases_are_read_as_the_files_that_they_hold(pictures, tmp_path):
+    files = sorted(pictures.rglob("*.png"))
+    contents = {file.stem.encode(): file.read_bytes() for file in files}
+    folder = tmp_path / "bedroom_train_lmdb"
+    place = database(folder, contents)
+    single = database(tmp_path / "a.lmdb", contents, subdir=False)
+    expected = read_pictures(pictures)
+    for path in (folder, place, single):
+        assert torch.equal(read_pictures(path), expected)
+    assert list(everything(folder)) == [f"{file.stem}.webp" for file in files]
+    assert next(iter(everything(tmp_path / "a.lmdb"))) == "a/00.webp"
+    before = subsets(pictures)
+    assert all(torch.equal(x, before[subset]) for subset, x in subsets(folder).items())
+    lines = {b"\xff\x00": files[0].read_bytes(), b"train/a.PNG": files[1].read_bytes()}
+    lines |= {b"length": b"2", b"val/b.jpg": files[2].read_bytes()}
+    with pytest.warns(UserWarning, match=r"^path: left out 2 beside the folders of subsets$"):
+        assert file_names(database(tmp_path / "more", lines), SIZE)["test"] == ["val/b.jpg"]
+    with pytest.warns(UserWarning, match=r"^path: left out the image length.webp cannot be read"):
+        assert len(everything(database(tmp_path / "b", {**contents, b"length": b"20"}))) == 20
+
+
+def test_databases_that_cannot_be_read_say_why(pictures, tmp_path, monkeypatch):
+    place = database(tmp_path / "set", {b"a": os.urandom(50_000)})
+    content = place.read_bytes()
+    place.write_bytes(content[:20_000])
+    with pytest.raises(ValueError, match=r"data.mdb is cut off at 20,000 bytes; accepted: all 6"):
+        read_pictures(tmp_path / "set")
+    place.write_bytes(b"of another library" * 1000)
+    with pytest.raises(ValueError, match=r"^path: lmdb cannot read .*data.mdb: .*not an LMDB file"):
+        read_pictures(tmp_path / "set")
+    archive = shutil.make_archive(str(tmp_path / "set"), "zip", tmp_path / "set")
+    with pytest.raises(ValueError, match=r"has no images; .*; make some by zipfile"):
+        read_pictures(archive)
+    monkeypatch.setitem(sys.modules, "lmdb", None)
+    with pytest.raises(ValueError, match=r"^path: .*lmdb is missing; run: pip install 'gahb\[lmd"):
+        read_pictures(tmp_path / "set")
+    assert len(read_pictures(pictures)) == 20
 
 
 def test_the_way_out_of_a_tensor_works(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ from functools import partial
 import pytest
 import torch
 
+from gahb.basis import adaptive_basis
+from gahb.basis.jacobian import jacobian_at
 from gahb.optimal import CovarianceLocal, EmpiricalBayes, EquivariantLocal, Gaussian, Local
 
 SIDES = (6, 5)
@@ -140,6 +142,16 @@ def test_neither_blocks_nor_batches_change_the_estimate(monkeypatch):
             patched.setattr("gahb.optimal.local.PRODUCTS", 1)
             alone = [machine(y[i : i + 1], float(levels[i])) for i in (0, 1)]
         assert torch.allclose(whole, torch.cat(alone), atol=1e-10)
+
+
+@pytest.mark.parametrize("machine", [partial(Local, patch=3), CovarianceLocal])
+def test_the_leading_vectors_of_its_basis_are_those_of_all(machine):
+    f, y = machine(images(channels=1)), noisy_images(1, 1)
+    expected = adaptive_basis(f, y, sigma=1.0).eigenvalues[:4]
+    found = adaptive_basis(f, y, k=4, sigma=1.0).eigenvalues
+    assert torch.allclose(found, expected, atol=1e-4)
+    with jacobian_at(f.at(1.0), y) as jacobian:
+        assert jacobian._is_adjoint(jacobian._forwards(jacobian.f))  # no slower way is taken
 
 
 def test_the_patch_is_that_of_the_closest_noise_level():

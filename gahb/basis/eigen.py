@@ -318,6 +318,8 @@ class KrylovSpace:
 
     def _grow(self, vectors: Tensor) -> None:
         """Take in vectors (n, d), as far as there is room, and multiply them by S."""
+        if self.is_whole:
+            return
         block = self._new_directions(vectors)
         self.basis = torch.cat([self.basis, block])
         self.newest = self.times(block)

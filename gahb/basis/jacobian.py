@@ -11,7 +11,7 @@ from functools import cached_property
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.func import linearize, vjp, vmap
+from torch.func import functionalize, linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from gahb.checks import check_count, check_images, check_number
@@ -40,30 +40,32 @@ class Jacobian:
     @cached_property
     def _push(self) -> Function:
         """Return the map v to J v, in which all that depends on y alone is computed once."""
-        for derive in (self._forwards, self._backwards):
+        forwards = self._forwards
+        for derive in (forwards, lambda f: forwards(functionalize(f)), self._backwards):
             try:
-                push = derive()
+                push = derive(self.f)
             except torch.OutOfMemoryError:
                 raise
             except (NotImplementedError, RuntimeError):
                 continue
-            if self._is_adjoint(push):
+            # Again, since what f changes in place may be among what is computed once.
+            if self._is_adjoint(push) and self._is_adjoint(push):
                 return push
         accepted = "a function that torch derives in forward mode or twice, or k=None"
         raise ValueError(f"f: torch cannot derive it in forward mode; accepted: {accepted}")
 
-    def _forwards(self) -> Function:
+    def _forwards(self, f: Function) -> Function:
         """Return the map by forward mode."""
         with warnings.catch_warnings():
             # Torch warns of its own forward mode: of what it deprecates, and of constants.
             warnings.filterwarnings("ignore", ".*torch.jit", DeprecationWarning)
             warnings.filterwarnings("ignore", "Attempted to insert a get_attr", UserWarning)
-            push: Function = linearize(self.f, self.y)[1]
+            push: Function = linearize(f, self.y)[1]
         return push
 
-    def _backwards(self) -> Function:
+    def _backwards(self, f: Function) -> Function:
         """Return the map as the transpose of J^T, which takes more time per product."""
-        pull = vjp(lambda u: vjp(self.f, self.y)[1](u)[0], torch.zeros_like(self.y))[1]
+        pull = vjp(lambda u: vjp(f, self.y)[1](u)[0], torch.zeros_like(self.y))[1]
         return lambda v: pull(v)[0]
 
     def _is_adjoint(self, push: Function) -> bool:

@@ -1,4 +1,4 @@
-"""Files of a folder, a .zip or an array file, whichever holds them, and the pictures in them."""
+"""Files of a folder, a .zip, an array or a database, whichever it is, and the pictures in them."""
 
 from __future__ import annotations
 
@@ -22,8 +22,10 @@ from gahb.settings import quiet
 
 # Formats of Pillow's that hold no picture of fixed pixels, or only with another program's help.
 OTHER_FORMATS = {"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "PDF", "WMF"}
-HIDDEN = (".", "__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini")  # what file managers leave behind
+# What file managers leave behind, and databases beside them.
+HIDDEN = (".", "__MACOSX", "@eaDir", "Thumbs.db", "desktop.ini", "lock.mdb")
 ARRAYS = (".npy", ".npz")
+DATABASES = (".mdb", ".lmdb")  # of lmdb, in a folder with a data.mdb or in one file
 SMALLEST_SIDE = 8  # pixels of an array that is a picture, and no label or feature
 MANY = 1000  # files from which reading them shows its progress
 LARGEST_FILE = 2**28  # bytes of a picture: what a small .zip file can blow up to has no end
@@ -32,14 +34,14 @@ LARGEST_FILE = 2**28  # bytes of a picture: what a small .zip file can blow up t
 TORCH = "np.save('a.npy', torch.load('a.pt', weights_only=True))"
 HDF5 = "np.save('a.npy', h5py.File('a.h5')[key][:])"
 PARQUET = "for i, row in enumerate(datasets.Dataset.from_parquet(a)): row['image'].save(f'{i}.png')"
-LMDB = "for k, v in lmdb.open(a).begin().cursor(): Path(f'{k.hex()}.webp').write_bytes(v)"
+ZIP = "zipfile.ZipFile('a.zip').extractall('a')"  # a database is read, but not within a .zip
 TAR = "tarfile.open('a.tar').extractall('a', filter='data')"
 CONVERTED = {
     **dict.fromkeys((".pt", ".pth"), TORCH),
     **dict.fromkeys((".h5", ".hdf5"), HDF5),
     **dict.fromkeys((".tar", ".tgz", ".gz"), TAR),
     ".parquet": PARQUET,
-    ".mdb": LMDB,
+    **dict.fromkeys(DATABASES, ZIP),
 }
 
 
@@ -57,7 +59,7 @@ class UnreadableError(ValueError):
 
 @contextmanager
 def opened(path: Path) -> Iterator[list[File]]:
-    """Yield all files of a folder, .zip or array file, by name, readable inside the block."""
+    """Yield all files of a folder, .zip, array or database, by name, readable inside the block."""
     if path.is_dir():
         yield sorted(_files_of_folder(path), key=lambda file: file.name)
     elif not path.exists():
@@ -79,8 +81,8 @@ def _files_of_folder(
     place = folder.resolve()
     if place in above:
         return
-    with suppress(PermissionError):
-        for entry in os.scandir(folder):
+    with suppress(PermissionError), os.scandir(folder) as entries:
+        for entry in entries:
             if entry.is_dir():
                 below = (Path(entry), f"{name}{entry.name}/", above | {place})
                 yield from _files_of_folder(*below)
@@ -92,7 +94,11 @@ def _files_of_file(path: Path, name: str) -> Iterator[File]:
     """Yield a file, or the pictures that it holds, each as a file of its own."""
     status = path.stat()
     stamp = f"{status.st_size} {status.st_mtime_ns}"
-    held = list(_pictures_of_array(path, name, stamp)) if path.suffix.lower() in ARRAYS else []
+    held: list[File] = []
+    if path.suffix.lower() in ARRAYS:
+        held = list(_pictures_of_array(path, name, stamp))
+    elif path.suffix.lower() in DATABASES and not path.name.startswith(HIDDEN):
+        held = list(_values_of_database(path, name, stamp))
     yield from held or [File(name, stamp, path.read_bytes)]
 
 
@@ -159,6 +165,55 @@ def state_of(path: Path, files: Sequence[File]) -> str:
 def counted(path: Path, files: list[File]) -> Iterable[File]:
     """Yield the files one by one, with a bar that shows the progress if they are many."""
     return tqdm(files, desc=path.name, unit="image", disable=quiet() or len(files) < MANY)
+
+
+# --- Pictures in a database ---
+
+
+def _values_of_database(path: Path, name: str, stamp: str) -> Iterator[File]:
+    """Yield each value of an lmdb database as a picture file that is called by its key."""
+    place = name.removesuffix("data.mdb")
+    if place == name:
+        place = f"{name.removesuffix(path.suffix)}/"
+    suffixes = _suffixes()
+    with _database(path) as (environment, values):
+        _check_whole(path, environment)
+        for key in values.cursor().iternext(values=False):
+            readable = key.isascii() and key.decode().isprintable()
+            text = key.decode() if readable else key.hex()
+            suffix = "" if PurePosixPath(text).suffix.lower() in suffixes else ".webp"
+            yield File(f"{place}{text}{suffix}", stamp, partial(_value, path, key))
+
+
+def _value(path: Path, key: bytes) -> bytes:
+    """Return a value; opened for each, since a process may open a database only once at a time."""
+    with _database(path) as (_, values):
+        value: bytes = values.get(key)
+    return value
+
+
+@contextmanager
+def _database(path: Path) -> Iterator[tuple[Any, Any]]:
+    """Yield the lmdb database in a file, and a transaction that reads it, and changes nothing."""
+    try:
+        import lmdb
+    except ModuleNotFoundError as error:
+        missing = f"path: to read {path.name}, lmdb is missing; run: pip install 'gahb[lmdb]'"
+        raise ValueError(missing) from error
+    options = {"subdir": False, "readonly": True, "lock": False, "readahead": False}
+    try:
+        with lmdb.open(str(path), **options) as environment, environment.begin() as values:
+            yield environment, values
+    except lmdb.Error as error:
+        raise ValueError(f"path: lmdb cannot read {path}: {error}") from error
+
+
+def _check_whole(path: Path, environment: Any) -> None:
+    """Raise if a file is shorter than it says: reading beyond its end would end the process."""
+    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    if (size := path.stat().st_size) < expected:
+        given = f"{path} is cut off at {size:,} bytes; accepted: all {expected:,} of them"
+        raise ValueError(f"path: {given}")
 
 
 # --- Pictures in an array ---

@@ -232,7 +232,8 @@ def first_images(path: Path, images: Tensor, chosen: Tensor, n: int | None, subs
             f" ({path} has {len(images)} distinct ones)"
         )
     if not len(chosen):
-        raise ValueError(f"path: {path} has {len(images)} distinct images, none for {subset}")
+        given = f"{path} has {len(images)} distinct images, none for {subset}"
+        raise ValueError(f"path: {given}; accepted: more of them, or folders S1, S2 and test")
     return images[chosen[:n]]
 
 

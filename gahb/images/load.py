@@ -95,7 +95,10 @@ class Stored:
         )
 
 
-_photographs = {name: Stored(p, p.largest, p.places) for name, p in PHOTOGRAPHS.items()}
+_photographs = {
+    name: Stored(p, p.largest, p.places, channels=(1, 3), options=("channels",))
+    for name, p in PHOTOGRAPHS.items()
+}
 CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
@@ -149,11 +152,12 @@ def load(
     dtype : torch.dtype
         Floating-point for gray levels in [0, 1], ``torch.uint8`` for the same ones in 0..255.
     path : str or Path, optional
-        Folder, .zip file, .npy or .npz array of the user's images, for the classes that read them.
+        Folder, .zip file, .npy or .npz array, or lmdb database (``pip install 'gahb[lmdb]'``) of
+        the user's images, for the classes that read them.
         A data set of the paper that is downloaded to a folder named by ``GAHB_DATA`` is found
         there. Folders in it that are called S1, S2, train, val or test say what is in a subset.
     channels : int
-        1 for gray; 3, for the class ``folder``, for red, green and blue.
+        1 for gray; 3, for the classes that read pictures, for red, green and blue.
     duplicates : float
         For the class ``folder``, the centered cosine to another image above which one is left out,
         in [-1, 1]; 1 keeps all, which aligned images may need.

@@ -1,8 +1,8 @@
 """The photographs on which the paper trains, from what their publishers let one download.
 
 Pictures are cut, made smaller and made gray as the paper's released code does it: a square of
-their pixels, bicubic interpolation, the mean of the three colors. Near-duplicates (centered cosine
-above 0.95) are removed as in the paper.
+their pixels, bicubic interpolation, the mean of the three colors, or these as they are if they are
+asked for. Near-duplicates (centered cosine above 0.95) are removed as in the paper.
 
 References
 ----------
@@ -57,9 +57,12 @@ class Photographs:
     corner: tuple[int, int] = (0, 0)  # pixels to the left of the square and above it
     pixels: tuple[int, int] | None = None  # that every picture has; None: the square fits into it
     whole: bool = False  # the square is the whole picture, of whatever side
+    most: int | None = None  # files by name that are used: duplicates take time as their square
 
-    def __call__(self, path: Path, n: int | None, size: int, subset: str, seed: int) -> Tensor:
-        """Return the first ``n`` images, or all, of a subset, uint8 (n, 1, size, size).
+    def __call__(
+        self, path: Path, n: int | None, size: int, subset: str, seed: int, channels: int = 1
+    ) -> Tensor:
+        """Return the first ``n`` images, or all, of a subset, uint8 (n, channels, size, size).
 
         The last 1,000 files by name, or a tenth of fewer than 10,000, are the test subset; where
         CelebA's list of partitions is present, they are the last ones of its test partition, and
@@ -67,7 +70,7 @@ class Photographs:
         permutation fixed by the seed deals the others to S1 and S2, half each. Files that cannot be
         read are left out with a warning, if they are at most one in a thousand.
         """
-        training, test = self._distinct(path, size)
+        training, test = self._distinct(path, size, channels)
         if subset == "test":
             return first_images(path, test, torch.arange(len(test)), n, subset)
         order = random_numbers(seed).permutation(len(training))
@@ -75,16 +78,18 @@ class Photographs:
         chosen = order[:half] if subset == "S1" else order[half:]
         return first_images(path, training, torch.from_numpy(chosen), n, subset)
 
-    def _distinct(self, path: Path, size: int) -> tuple[Tensor, Tensor]:
-        """Return training and test images without near-duplicates, (m, 1, size, size)."""
+    def _distinct(self, path: Path, size: int, channels: int) -> tuple[Tensor, Tensor]:
+        """Return training and test images without near-duplicates, (m, channels, size, size)."""
         with opened(path) as files:
-            found, held_out = _test_files_last(pictures(path, files), _partition(path, files))
-            key = f"{self.name}-v1-{size}-{state_of(path, found)}-{held_out}"
+            found = pictures(path, files)[: self.most]
+            found, held_out = _test_files_last(found, _partition(path, files))
+            look = f"{size}" if channels == 1 else f"{size}-color"
+            key = f"{self.name}-v1-{look}-{state_of(path, found)}-{held_out}"
             folder = cache_folder() / "images"
             kept = [folder / f"{key}-{part}.safetensors" for part in ("training", "test")]
             training, test = (read_images(file) for file in kept)
             if training is None or test is None:
-                images, numbers = self._read(path, found, size)
+                images, numbers = self._read(path, found, size, channels)
                 distinct = distinct_images(images.to(with_double(best_device()))).cpu()
                 for_test = numbers[distinct] >= len(found) - held_out
                 training, test = images[distinct[~for_test]], images[distinct[for_test]]
@@ -92,9 +97,11 @@ class Photographs:
                     write_images(file, part)
         return training, test
 
-    def _read(self, path: Path, files: list[File], size: int) -> tuple[Tensor, Tensor]:
-        """Return the images of all readable files, (m, 1, size, size), and their numbers (m,)."""
-        images = torch.empty(len(files), 1, size, size, dtype=torch.uint8)
+    def _read(
+        self, path: Path, files: list[File], size: int, channels: int
+    ) -> tuple[Tensor, Tensor]:
+        """Return the images of all readable files, (m, C, size, size), and their numbers (m,)."""
+        images = torch.empty(len(files), channels, size, size, dtype=torch.uint8)
         numbers: list[int] = []
         unreadable: list[str] = []
         for number, file in enumerate(counted(path, files)):
@@ -106,14 +113,15 @@ class Photographs:
                     given, accepted = "; ".join(unreadable), "at most one unreadable image in"
                     raise ValueError(f"path: {given}; accepted: {accepted} {READABLE:,}") from error
                 continue
-            images[len(numbers), 0] = torch.from_numpy(self._cut(file.name, picture, size))
+            colors = torch.from_numpy(self._cut(file.name, picture, size)).movedim(2, 0)
+            images[len(numbers)] = colors if channels == 3 else _gray(colors)
             numbers.append(number)
         if unreadable:
             warnings.warn(f"path: left out {'; '.join(unreadable)}", stacklevel=2)
         return images[: len(numbers)], torch.tensor(numbers)
 
     def _cut(self, name: str, picture: Image.Image, size: int) -> NDArray[np.uint8]:
-        """Return the gray square of a picture, (size, size)."""
+        """Return the square of a picture, (size, size, 3)."""
         left, upper = self.corner
         side = picture.width if self.whole else self.largest
         fits = (left + side <= picture.width) and (upper + side <= picture.height)
@@ -126,9 +134,12 @@ class Photographs:
             given = f"{picture.width}x{picture.height} pixels"
             raise ValueError(f"path: the image {name} has {given}; accepted: {accepted}")
         square = picture.crop((left, upper, left + side, upper + side))
-        colors = np.asarray(square.resize((size, size), Image.Resampling.BICUBIC))
-        gray: NDArray[np.uint16] = (colors.sum(axis=2, dtype=np.uint16) + 1) // 3
-        return gray.astype(np.uint8)
+        return np.array(square.resize((size, size), Image.Resampling.BICUBIC))
+
+
+def _gray(colors: Tensor) -> Tensor:
+    """Return the rounded mean of red, green and blue, (3, size, size) uint8."""
+    return ((colors.sum(0, dtype=torch.int16) + 1) // 3).to(torch.uint8)
 
 
 PHOTOGRAPHS = {
@@ -164,8 +175,17 @@ PHOTOGRAPHS = {
         ),
         Photographs(
             name="lsun_bedroom",
-            places=("lsun_bedroom", "bedroom_train", "lsun_bedroom.zip", "bedroom_train.zip"),
+            places=(
+                "lsun_bedroom",
+                "bedroom_train_lmdb",
+                "lsun/bedroom_train_lmdb",
+                "bedroom_train",
+                "lsun_bedroom.zip",
+                "bedroom_train.zip",
+                "data0/lsun/bedroom",
+            ),
             largest=256,
+            most=300_000,
         ),
     )
 }

@@ -43,7 +43,7 @@ class RunningMean:
     def add(self, logits: Tensor, values: Tensor) -> None:
         """Take in values (..., j, C) of log weights (..., m, j); the mean is (..., m, C)."""
         highest = logits.amax(-1, keepdim=True)
-        weights = (logits - highest).exp_()
+        weights = (logits - highest).exp()
         total = weights.sum(-1, keepdim=True)
         log_mass = torch.logaddexp(self.log_mass, highest + total.log())
         share = (highest - log_mass).exp()
@@ -253,7 +253,7 @@ class EquivariantLocal(Local):
         average = RunningMean(torch.Size([len(patches), channels]), patches)
         for images in self._blocks(len(patches) * len(down) * len(across)):
             others = self._patches(images, sigma, down, across)
-            logits = torch.addmm(-others.square().sum(1) / 2, patches, others.T).div_(sigma**2)
+            logits = torch.addmm(-others.square().sum(1) / 2, patches, others.T) / sigma**2
             centers = images[..., down[:, None], across].movedim(1, -1).reshape(-1, channels)
             average.add(logits, centers.to(logits))
         return average.mean.view(len(y), len(down), len(across), channels).movedim(-1, 1)

@@ -94,7 +94,7 @@ class Recipe:
     seed: int = 0  #: of the initial weights, the order of the images and the noise
     #: Folder or .zip file of the user's own images, for the classes that read them.
     path: str | Path | None = None
-    channels: int = 1  #: 1 for gray images; 3 for color, of the class ``folder``
+    channels: int = 1  #: 1 for gray images; 3 for color, of the classes that read pictures
     #: Centered cosine above which the class ``folder`` leaves near-duplicates out; 1 keeps all.
     duplicates: float = DUPLICATES
 
@@ -119,7 +119,7 @@ class Recipe:
         check_count("seed", self.seed, minimum=0)
         colored = self.network not in GRAY and 3 in images.CLASSES[self.images].channels
         if self.channels not in ((1, 3) if colored else (1,)):
-            gray = "1, or 3 for the class 'folder' and networks of convolutions"
+            gray = "1, or 3 for the classes that read pictures and networks of convolutions"
             raise ValueError(f"channels: {shown(self.channels)}; accepted: {gray}")
         check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
         check_number("step", self.step, low=1e-12, high=1.0)
