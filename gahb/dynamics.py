@@ -32,7 +32,6 @@ Snapshots = Iterable[tuple[int, Model]]
 INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 64  # images, of a curve
 KEPT = 8  # samples whose images are kept
-_SAME = "accepted: the same updates, of which the last may lack"
 
 
 @dataclass(frozen=True, eq=False)
@@ -208,10 +207,8 @@ def follow(
     sampling = {"n": samples, "size": tuple(train.shape[2:]), "channels": train.shape[1]} | sampling
     found: list[dict[str, Tensor]] = []
     seconds = iter(other) if other is not None else None
-    met = other is None
     for update, f in snapshots:
-        beside = _at(update, seconds)
-        met |= beside is not None
+        beside = _at(update, seconds, first=not found)
         curves = [psnr_curve(f, x, input_psnr, seed) for x in clean]
         on_train, on_test = (by_unit(c.per_image, *c.sets).float() for c in curves)
         row = {"updates": torch.tensor(update), "on_train": on_train, "on_test": on_test}
@@ -220,21 +217,23 @@ def follow(
         found.append(row)
     if not found:
         raise ValueError("snapshots: there are none; accepted: at least one (update, denoiser)")
-    if not met:
-        raise ValueError(f"other: has no snapshot at any of them; {_SAME}")
     rows = {name: torch.stack([row[name] for row in found]) for name in found[0]}
     more = {n.removeprefix("extras."): rows.pop(n) for n in list(rows) if n.startswith("extras.")}
     return Dynamics(input_psnr=torch.tensor(input_psnr).float(), **rows, extras=more)
 
 
-def _at(update: int, others: Iterable[tuple[int, Model]] | None) -> Model | None:
+def _at(update: int, others: Iterable[tuple[int, Model]] | None, first: bool) -> Model | None:
     """Return the other training's denoiser after as many updates; None where it has ended."""
     for theirs, f in others or ():
         if theirs == update:
             return f
         if theirs > update:
-            raise ValueError(f"other: has no snapshot at update {update}; {_SAME}")
-    return None
+            break
+    else:
+        if others is None or not first:
+            return None
+    accepted = "the same updates, of which the last may lack"
+    raise ValueError(f"other: has no snapshot at update {update}; accepted: {accepted}")
 
 
 def _judged(

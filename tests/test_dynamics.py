@@ -186,7 +186,7 @@ def test_snapshots_must_fit():
     with pytest.raises(ValueError, match=r"^snapshots: there are none"):
         follow([], x, x)
     for others in ([], [(2, None)], [(1, None), (7, None)]):
-        with pytest.raises(ValueError, match=r"^other: has no snapshot at (update 5|any of them)"):
+        with pytest.raises(ValueError, match=r"^other: has no snapshot at update 5"):
             follow([(5, EmpiricalBayes(x))], x, x, other=others, samples=2)
     with pytest.raises(ValueError, match=r"^input_psnr: 7 is not measured"):
         dynamics([1], growing([0]), torch.zeros(1, 3)).tau_gen(input_psnr=7)
