@@ -57,8 +57,10 @@ def folder_of(recipe: Recipe) -> Path:
 
 
 def write_weights(path: Path, network: nn.Module) -> None:
-    """Write the weights of a network, on whatever device."""
+    """Write the weights of a network, on whatever device; in half precision where that is exact."""
     weights = {k: v.cpu().contiguous() for k, v in network.state_dict().items()}
+    half = {k: v.half() for k, v in weights.items()}
+    weights = {k: half[k] if torch.equal(half[k].to(v), v) else v for k, v in weights.items()}
     with atomic_write(path) as temporary:
         temporary.write_bytes(save(weights))  # save_file would make it readable by its owner alone
 
