@@ -314,7 +314,7 @@ def gap_map(histories: Mapping[Label, History], sigma: float, ax: Axes | None = 
     """Draw the train-test gap at one noise level in the plane of set size and updates.
 
     Each cell is one snapshot of one training: pale where seen and unseen images are denoised
-    alike, dark where the network has memorized. All have snapshots at the same updates.
+    alike, dark where the network has memorized.
 
     Examples
     --------
@@ -324,7 +324,6 @@ def gap_map(histories: Mapping[Label, History], sigma: float, ax: Axes | None = 
     ['N = 100']
     """
     _check_histories(histories, sigma)
-    _common_updates("histories", {n: h.train for n, h in histories.items()})
     gap = {n: {u: h.train[u] - h.test[u] for u in h.train} for n, h in histories.items()}
     return time_map(gap, f"Train − test, σ = {sigma:.2g} (dB)", ax=ax)
 
@@ -337,9 +336,9 @@ def time_map(
 ) -> Axes:
     """Draw what was measured along trainings in the plane of set size and updates.
 
-    The values of each training are by the number of updates, the same for all; zero is pale. Each
-    of the ``lines`` is what happens in every training after so many updates; what never does is
-    left out.
+    The values of each training are by the number of updates; zero is pale, and what a training has
+    no value of is empty. Each of the ``lines`` is what happens in every training after so many
+    updates; what never does is left out.
 
     Examples
     --------
@@ -350,10 +349,10 @@ def time_map(
     look.check_some("values", values, Mapping, "a mapping of updates to numbers")
     if lines is not None:
         look.check_some("lines", lines, Sequence, "updates, one for each training")
-    updates = _common_updates("values", values)
+    updates = sorted(set().union(*values.values()))
     with look.on_axes(ax, height=1.4 + 0.4 * len(values)) as ax:
         # The updates are spaced evenly on a logarithmic scale, and so are the cells.
-        grid = [[float(row[u]) for u in updates] for row in values.values()]
+        grid = [[float(row.get(u, nan)) for u in updates] for row in values.values()]
         cells = ax.pcolormesh(grid, cmap="magma_r", vmin=0, edgecolors="white", linewidth=0.5)
         middles = np.arange(len(updates)) + 0.5
         ax.set_xticks(middles, [look.count_label(u) for u in updates])
@@ -368,14 +367,6 @@ def time_map(
         look.label_axes(ax, "Updates", "")
         ax.grid(False)
     return ax
-
-
-def _common_updates(argument: str, rows: Mapping[Label, Mapping[int, float]]) -> list[int]:
-    updates = sorted(next(iter(rows.values())))
-    for label, row in rows.items():
-        if sorted(row) != updates:
-            raise ValueError(f"{argument}[{label!r}]: updates {sorted(row)} are not {updates}")
-    return updates
 
 
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
