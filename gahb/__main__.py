@@ -138,6 +138,8 @@ def add_measurements(command: Add) -> None:
     overlapping.add_argument("--sigma", type=float, default=harmonics.SIGMA, help="noise level")
     share = "vectors, as a share of the pixels"
     overlapping.add_argument("--features", type=float, default=harmonics.FEATURES, help=share)
+    filtering = command(run_affine, "measure the best affine denoisers of training sets")
+    filtering.add_argument("names", nargs="+", metavar="NAME")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
     verifying.add_argument("names", nargs="*", metavar="NAME", help="default: all of the edition")
     reporting = command(run_report, "tell whether models memorize, by what they sample")
@@ -255,6 +257,14 @@ def run_harmonics(options: Options) -> None:
     for name in options.names:
         found = harmonics.measure_overlaps(name, options.control, options.sigma, options.features)
         means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
+        print(f"{name}: {means}", flush=True)
+
+
+def run_affine(options: Options) -> None:
+    """Measure and store, and print one line for each training set."""
+    for name in options.names:
+        found = controls.measure_affine(name)
+        means = ", ".join(f"{subset} {curve.mean()} dB" for subset, curve in found.items())
         print(f"{name}: {means}", flush=True)
 
 

@@ -1,12 +1,17 @@
 """The trivial denoisers of a training, beside which its claims are judged."""
 
+import json
+
 import pytest
 import torch
 
 import gahb
+from gahb.__main__ import main
 from gahb.book import controls, recipes
 from gahb.denoiser import at
 from gahb.vectors import gray_levels
+
+NAME = "leaves-unet-n10-s1"
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +69,27 @@ def test_the_blur_averages_five_by_five_pixels():
     blurred = controls.box_blur(y)
     assert torch.allclose(blurred[0, 0, 2:7, 2:7], torch.ones(5, 5))
     assert blurred.sum() == pytest.approx(25)
+
+
+def test_the_curves_of_an_affine_denoiser_are_measured_once(artifacts, capsys):
+    assert main(["affine", NAME]) == 0
+    assert capsys.readouterr().out.startswith(f"{NAME}: S1 ")
+    measured, stored = controls.measure_affine(NAME), controls.affine_curves(NAME)
+    assert [curve.per_image.shape for curve in stored.values()] == [(10, 10), (10, 64)]
+    for subset, curve in stored.items():
+        assert (curve.value - measured[subset].value).abs().max() < 1e-4
+        assert (curve - measured[subset]).per_image.shape == curve.per_image.shape  # by image
+    # It knows its ten images, and of others what they have in common.
+    assert (stored["S1"] - stored["test"]).mean().low > 0.5
+    path = artifacts / "smoke" / "affine" / f"{NAME}.json"
+    content = json.loads(path.read_text())
+    del content["checksum"]
+    path.write_text(json.dumps({**content, "weights": "of another recipe"}))
+    with pytest.raises(ValueError, match=f"other weights; run: python -m gahb affine {NAME}$"):
+        controls.affine_curves(NAME)
+
+
+def test_the_laptop_edition_says_how_to_measure_them(artifacts, monkeypatch):
+    monkeypatch.setenv("GAHB_EDITION", "laptop")
+    with pytest.raises(FileNotFoundError, match=r"run: python -m gahb affine faces-unet-n10-s1$"):
+        controls.affine_curves("faces-unet-n10-s1")

@@ -26,6 +26,7 @@ from gahb.training.loop import FINAL_IMAGES, measured
 
 STORED = (
     "variance/*.json",
+    "affine/*.json",
     "harmonics/*.json",
     "measured/*.json",
     "scorecard.json",

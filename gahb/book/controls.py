@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gahb import images as image_classes
+from gahb import settings
+from gahb.book import artifacts, recipes
 from gahb.checks import check_choice
 from gahb.denoiser import Denoiser
+from gahb.metrics import Curve, psnr_curve, psnr_from_sigma
 from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.training import Recipe
 from gahb.vectors import gray_levels
 
 NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
+INPUT_PSNR = [psnr_from_sigma((k + 0.5) / 10) for k in range(10)]
+"""Centers of ten equal parts of sigma from 0 to 1, in dB: a mean over them is one over sigma."""
+MEASURED = 64  # images
 
 
 def of(
@@ -74,3 +83,45 @@ def box_blur(y: Tensor) -> Tensor:
     tensor([1.])
     """
     return F.avg_pool2d(y, 5, stride=1, padding=2, count_include_pad=False)
+
+
+def affine_curves(name: str) -> dict[str, Curve]:
+    """Return PSNR curves of the best affine denoiser of a recipe's training set (Figure 15).
+
+    They are those of up to 64 images of S1, as many as the recipe has, and of 64 test images, over
+    ``INPUT_PSNR``. The laptop edition ships the measurement, since it takes all training images;
+    the others measure where it is missing.
+    """
+    recipe = recipes.get(name)
+    what, command = f"name: the affine denoiser of {name}", f"python -m gahb affine {name}"
+    stored = artifacts.measurement(_path(recipe), what, lambda: recipe.hash, command)
+    if stored is None:
+        return measure_affine(name)
+    x = _measured_on(recipe)
+    return {
+        subset: Curve.of(torch.tensor(INPUT_PSNR), torch.tensor(stored["psnr"][subset]), x[subset])
+        for subset in x
+    }
+
+
+def measure_affine(name: str) -> dict[str, Curve]:
+    """Measure what :func:`affine_curves` returns, and store it."""
+    recipe = recipes.get(name)
+    f = of(recipe, "affine")["affine"]
+    curves = {s: psnr_curve(f, x, INPUT_PSNR) for s, x in _measured_on(recipe).items()}
+    psnr = {s: (1e4 * c.per_image).round().div(1e4).tolist() for s, c in curves.items()}
+    settings.write_json(_path(recipe), {"weights": recipe.hash, "psnr": psnr})
+    return curves
+
+
+def _measured_on(recipe: Recipe) -> dict[str, Tensor]:
+    """Return images of S1, whatever the subset of the recipe, and test images."""
+    counts = {"S1": min(recipe.n, MEASURED), "test": MEASURED}
+    return {
+        subset: image_classes.load(recipe.images, n, recipe.size, subset, path=recipe.path)
+        for subset, n in counts.items()
+    }
+
+
+def _path(recipe: Recipe) -> Path:
+    return settings.artifacts_folder() / recipe.edition / "affine" / f"{recipe.name}.json"
