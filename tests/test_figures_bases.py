@@ -36,6 +36,13 @@ def test_vectors_are_drawn_symmetric_about_gray_with_their_factors() -> None:
         np.testing.assert_allclose(drawn, vector, atol=1e-6)
 
 
+def test_vectors_stand_in_so_many_columns() -> None:
+    figure = figures.basis_vectors(some_basis(), range(1, 6), columns=2)
+    places = [ax.get_position() for ax in figure.axes]
+    assert len({round(place.x0, 3) for place in places}) == 2
+    assert len({round(place.y0, 3) for place in places}) == 3
+
+
 def drawn(basis: Basis, k: int) -> np.ndarray:
     (image,) = figures.basis_vectors(basis, [k]).axes[0].get_images()
     return np.asarray(image.get_array())

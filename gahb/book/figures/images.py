@@ -21,7 +21,7 @@ LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
 DRAWN = (1, 3)  # channels: gray, or color
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
 BINS = np.linspace(-0.5, 1, 61)
-COLUMNS, TITLE_INCHES = 7, 0.24
+TITLE_INCHES = 0.24
 BASIS = "a basis, as adaptive_basis returns it"
 
 
@@ -211,11 +211,11 @@ def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[
     return axes
 
 
-def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
+def basis_vectors(basis: Basis, numbers: Sequence[int], columns: int = 7) -> Figure:
     """Draw basis vectors as images, each with its shrinkage factor above (Figure 3, right).
 
-    Vectors are numbered from 1, and drawn as by :func:`as_gray`: those of color in color, of any
-    other number of channels, such as codes have, the mean.
+    Vectors are numbered from 1, and drawn in rows of so many ``columns`` as by :func:`as_gray`:
+    those of color in color, of any other number of channels, such as codes have, the mean.
 
     Examples
     --------
@@ -231,10 +231,11 @@ def basis_vectors(basis: Basis, numbers: Sequence[int]) -> Figure:
         raise ValueError("numbers: empty; accepted: at least one basis vector")
     for k in numbers:
         check_count("numbers", k, 1, len(basis.eigenvalues))
-    rows = -(-len(numbers) // COLUMNS)
+    check_count("columns", columns)
+    rows = -(-len(numbers) // columns)
     height, width = basis.eigenvectors.shape[2:]
-    row_inches = look.WIDTH / COLUMNS * height / width + TITLE_INCHES
-    figure, axes = look.panels(COLUMNS, rows * row_inches, rows=rows, share_y=False)
+    row_inches = look.WIDTH / columns * height / width + TITLE_INCHES
+    figure, axes = look.panels(columns, rows * row_inches, rows=rows, share_y=False)
     for ax in axes[len(numbers) :]:
         ax.remove()
     for ax, k in zip(axes, numbers, strict=False):
