@@ -42,7 +42,7 @@ __all__ = [
     "spread",
 ]
 
-WHOLE = 1024  # pixels up to which all of a Laplacian is decomposed, whatever its spectrum
+WHOLE = 1024  # pixels up to which all of a matrix is decomposed, whatever its spectrum
 SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
 
 
@@ -300,8 +300,10 @@ def harmonic_overlaps(
         references["components"] = [components] * len(y)
     found: dict[str, list[Tensor]] = {name: [] for name in references}
     for i, noisy in enumerate(y.split(1)):
-        # All of them: where factors hardly fall after the k-th, a search's space is not sharp.
-        vectors = adaptive_basis(f, noisy, sigma=sigma).eigenvectors[:k].cpu()
+        # All of them if that takes seconds: where factors hardly fall after the k-th, the space
+        # that a search finds is not sharp.
+        searched = k if noisy.numel() > WHOLE else None
+        vectors = adaptive_basis(f, noisy, searched, sigma=sigma).eigenvectors[:k].cpu()
         for name, each in references.items():
             found[name].append(basis_overlap(vectors, each[i]))
     chance = torch.full((len(y),), k / y[0].numel(), dtype=torch.float64)

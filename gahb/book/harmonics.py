@@ -13,7 +13,6 @@ from gahb.checks import check_number
 from gahb.denoiser import BaseDenoiser, Unshuffled
 from gahb.geometry import harmonic_overlaps
 from gahb.images.shuffled import unshuffle
-from gahb.optimal import Gaussian
 from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
@@ -70,7 +69,8 @@ def measure_overlaps(
     with torch.no_grad():
         estimates = trained(y)
     k = round(features * x[0].numel())
-    vectors = Gaussian.of(known).basis.T.flip(0)[: min(k, len(known) - 1)]
+    varying = known.flatten(1).double() - known.flatten(1).double().mean(0)
+    vectors = torch.linalg.svd(varying, full_matrices=False).Vh[: min(k, len(known) - 1)]
     components = vectors.reshape(-1, *x.shape[1:])
     found = harmonic_overlaps(f, y, estimates, k, sigma=sigma, components=components)
     rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
