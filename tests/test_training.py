@@ -406,7 +406,7 @@ def test_the_seconds_before_an_interruption_count(quick, tmp_path, monkeypatch):
     checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     torch.save(checkpoint | {"seconds": 5000.0}, tmp_path / CHECKPOINT)
     gahb.train(quick.but(updates=10), tmp_path)
-    assert read_manifest(tmp_path)["wall_seconds"] >= 5000
+    assert 5000 <= read_manifest(tmp_path)["wall_seconds"] < 5900
 
 
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_path, monkeypatch):
