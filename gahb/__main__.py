@@ -138,6 +138,8 @@ def add_measurements(command: Add) -> None:
     overlapping.add_argument("--sigma", type=float, default=harmonics.SIGMA, help="noise level")
     share = "vectors, as a share of the pixels"
     overlapping.add_argument("--features", type=float, default=harmonics.FEATURES, help=share)
+    along = "measure along the training, at each kept snapshot"
+    overlapping.add_argument("--snapshots", action="store_true", help=along)
     filtering = command(run_affine, "measure the best affine denoisers of training sets")
     filtering.add_argument("names", nargs="+", metavar="NAME")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
@@ -253,11 +255,20 @@ def run_dynamics(options: Options) -> None:
 
 
 def run_harmonics(options: Options) -> None:
-    """Measure and store, and print one line for each network."""
+    """Measure and store, and print one line for each network, or for each of its snapshots."""
+    chosen = options.control, options.sigma, options.features
+    if options.snapshots and chosen != (None, harmonics.SIGMA, harmonics.FEATURES):
+        given = "given with --control, --sigma or --features"
+        raise ValueError(f"--snapshots: {given}; accepted: without them")
     for name in options.names:
-        found = harmonics.measure_overlaps(name, options.control, options.sigma, options.features)
-        means = ", ".join(f"{key} {float(each.mean()):.2f}" for key, each in found.items())
-        print(f"{name}: {means}", flush=True)
+        if options.snapshots:
+            along = harmonics.measure_overlaps_along(name)
+            found = {f"{name}, update {update}": each for update, each in along.items()}
+        else:
+            found = {name: harmonics.measure_overlaps(name, *chosen)}
+        for what, overlaps in found.items():
+            means = (f"{key} {float(each.mean()):.2f}" for key, each in overlaps.items())
+            print(f"{what}: {', '.join(means)}", flush=True)
 
 
 def run_affine(options: Options) -> None:

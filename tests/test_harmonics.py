@@ -60,6 +60,24 @@ def test_other_noise_and_other_numbers_of_vectors_are_measured_apart(network):
         harmonics.overlaps(NAME, sigma=0.0)
 
 
+def test_along_a_training_each_snapshot_is_measured_as_a_network(network, monkeypatch, capsys):
+    usual = harmonics.overlaps(NAME)
+    assert main(["harmonics", NAME, "--snapshots"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    along = harmonics.overlaps_along(NAME)
+    assert all(f"update {update}:" in line for update, line in zip(along, lines, strict=True))
+    first, last = min(along), max(along)
+    assert first < last == 60
+    for kind, each in usual.items():
+        assert torch.allclose(along[last][kind], each, atol=5e-3)
+    assert not torch.allclose(along[first]["own grid"], usual["own grid"], atol=0.01)
+    monkeypatch.setattr(harmonics, "measure_overlaps_along", None)
+    again = harmonics.overlaps_along(NAME)
+    assert again.keys() == along.keys()
+    assert main(["harmonics", NAME, "--snapshots", "--sigma", "0.3"]) == 2
+    assert "accepted: without them" in capsys.readouterr().err
+
+
 def test_shuffled_pixels_are_put_back(artifacts, quick, monkeypatch):
     monkeypatch.setenv("GAHB_EDITION", "smoke")
     known = {"shuffled": quick.but(name="shuffled", images="shuffled-leaves")}

@@ -12,7 +12,7 @@ from gahb.basis import adaptive_basis
 from gahb.book import artifacts, recipes
 from gahb.book.recipes import SUBSETS
 from gahb.denoiser import Denoiser
-from gahb.dynamics import Dynamics, follow
+from gahb.dynamics import Dynamics, Snapshots, follow
 from gahb.metrics import noisy
 from gahb.training import Recipe, snapshots, train
 
@@ -33,7 +33,6 @@ def dynamics(name: str) -> Dynamics:
     if not path.is_file():
         if recipe.edition == "laptop":
             raise FileNotFoundError(f"name: {name} was not measured along its training; {again}")
-        train(recipe, again=not any(snapshots(recipe)), keep_snapshots=True)
         return measure_dynamics(name)
     found: Dynamics
     found, origin = artifacts.read_stored(path)
@@ -68,7 +67,7 @@ def measure_dynamics(name: str) -> Dynamics:
         return torch.tensor([[b.asymmetry, float(n)] for b, n in zip(found, one, strict=True)])
 
     found = follow(
-        snapshots(recipe),
+        kept_snapshots(recipe),
         recipe.train_images(),
         test,
         other=snapshots(other) if (other := counterpart(recipe)) else None,
@@ -76,6 +75,13 @@ def measure_dynamics(name: str) -> Dynamics:
     )
     found.save(path_of(recipe), hash=recipe.hash, updates=int(found.updates[-1]))
     return found
+
+
+def kept_snapshots(recipe: Recipe) -> Snapshots:
+    """Return the snapshots of a training; the laptop edition's are not trained on the way."""
+    if recipe.edition != "laptop":
+        train(recipe, again=not any(snapshots(recipe)), keep_snapshots=True)
+    return snapshots(recipe)
 
 
 def counterpart(recipe: Recipe) -> Recipe | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from gahb import images, metrics, settings
 from gahb.book import artifacts, controls, recipes
+from gahb.book.dynamics import kept_snapshots
 from gahb.checks import check_number
 from gahb.denoiser import BaseDenoiser, Unshuffled
 from gahb.geometry import harmonic_overlaps
@@ -21,6 +24,7 @@ SIGMA = 0.15
 COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
 TRAINING_IMAGES = 1_000  # whose principal components are taken
 DIGITS = 5
+ALONG = "along"
 FEATURES = 0.05
 """Number of vectors that are compared, as a share of the pixels: 51 at 32 x 32."""
 
@@ -43,7 +47,23 @@ def overlaps(
     stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
     if stored is None:
         return measure_overlaps(name, control, sigma, features)
-    return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
+    return _tensors(stored["overlaps"])
+
+
+def overlaps_along(name: str) -> dict[int, dict[str, Tensor]]:
+    """Return the :func:`overlaps` of a network at every snapshot of its training, by updates.
+
+    Each snapshot is taken for a network of its own: the graphs are those of its estimates. The
+    laptop edition ships the measurement; the others train and measure where it is missing.
+    """
+    recipe, path = recipes.get(name), _file(name, ALONG, SIGMA, FEATURES)
+    command = f"python -m gahb train {name} --keep-snapshots"
+    command += f" && python -m gahb harmonics {name} --snapshots"
+    what = f"name: the basis along the training of {name}"
+    stored = artifacts.measurement(path, what, lambda: recipe.hash, command)
+    if stored is None:
+        return measure_overlaps_along(name)
+    return {int(update): _tensors(each) for update, each in stored["overlaps"].items()}
 
 
 def measure_overlaps(
@@ -59,24 +79,53 @@ def measure_overlaps(
     recipe = recipes.get(name)
     trained: BaseDenoiser = artifacts.load(name)
     f = controls.of(recipe, control)[control] if control else trained
-    count = COUNT[settings.edition()]
-    x = images.load(recipe.images, count, recipe.size, "test", path=recipe.path)
+    k = round(features * recipe.size**2)
+    found = _compare(recipe, [(f, trained)], k, sigma)[0]
+    kept = {"weights": _weights(recipe), "sigma": sigma, "k": k, "overlaps": _rounded(found)}
+    write_json(_file(name, control, sigma, features), kept)
+    return found
+
+
+def measure_overlaps_along(name: str) -> dict[int, dict[str, Tensor]]:
+    """Compare the basis at every snapshot of a training with harmonics, and store the overlaps."""
+    recipe = recipes.get(name)
+    kept = dict(kept_snapshots(recipe))
+    pairs = [(f, f) for f in kept.values()]
+    found = dict(zip(kept, _compare(recipe, pairs, round(FEATURES * recipe.size**2)), strict=True))
+    rounded = {update: _rounded(each) for update, each in found.items()}
+    # The recipe stands for the weights of its snapshots, which are not shipped.
+    write_json(_file(name, ALONG, SIGMA, FEATURES), {"weights": recipe.hash, "overlaps": rounded})
+    return found
+
+
+def _compare(
+    recipe: Recipe, pairs: Iterable[tuple[Any, Any]], k: int, sigma: float = SIGMA
+) -> list[dict[str, Tensor]]:
+    """Return the overlaps of each pair: a denoiser, and that whose estimates make the graphs."""
+    x = images.load(recipe.images, COUNT[settings.edition()], recipe.size, "test", path=recipe.path)
     known = recipe.train_images(TRAINING_IMAGES)
-    if recipe.images.startswith("shuffled"):
-        f, trained = Unshuffled(f), Unshuffled(trained)
+    shuffled = recipe.images.startswith("shuffled")
+    if shuffled:
         x, known = unshuffle(x), unshuffle(known)
     y = metrics.noisy(x, sigma)
-    with torch.no_grad():
-        estimates = trained(y)
-    k = round(features * x[0].numel())
     varying = known.flatten(1).double() - known.flatten(1).double().mean(0)
     vectors = torch.linalg.svd(varying, full_matrices=False).Vh[: min(k, len(known) - 1)]
     components = vectors.reshape(-1, *x.shape[1:])
-    found = harmonic_overlaps(f, y, estimates, k, sigma=sigma, components=components)
-    rounded = {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
-    kept = {"weights": _weights(recipe), "sigma": sigma, "k": k, "overlaps": rounded}
-    write_json(_file(name, control, sigma, features), kept)
+    found = []
+    for pair in pairs:
+        f, trained = map(Unshuffled, pair) if shuffled else pair
+        with torch.no_grad():
+            estimates = trained(y)
+        found.append(harmonic_overlaps(f, y, estimates, k, sigma=sigma, components=components))
     return found
+
+
+def _rounded(found: Mapping[str, Tensor]) -> dict[str, list[float]]:
+    return {key: [round(float(value), DIGITS) for value in each] for key, each in found.items()}
+
+
+def _tensors(stored: Mapping[str, list[float]]) -> dict[str, Tensor]:
+    return {key: torch.tensor(each).double() for key, each in stored.items()}
 
 
 def _file(name: str, control: str | None, sigma: float, features: float) -> Path:
