@@ -119,7 +119,8 @@ def remove_leftovers(folder: Path, age: float) -> None:
 def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
     """Write a file of JSON atomically, an object with its checksum."""
     if isinstance(content, dict):
-        content = {**content, CHECKSUM: _checksum(content)}
+        content = json.loads(json.dumps(content))  # as it is read: keys are text, sorted as such
+        content[CHECKSUM] = _checksum(content)
     with atomic_write(path) as temporary:
         temporary.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8")
 

@@ -282,6 +282,11 @@ def test_a_damaged_checkpoint_is_one_line_whose_command_mends_it(edition, capsys
 # Writers
 
 
+def test_an_object_is_read_as_its_checksum_says_whatever_its_keys_were(tmp_path):
+    write_json(tmp_path / "a.json", {"by update": {n: [0.5] for n in (9, 64, 128)}})
+    assert read_json(tmp_path / "a.json") == {"by update": {n: [0.5] for n in ("9", "64", "128")}}
+
+
 def test_a_file_is_synchronized_before_it_takes_its_name(tmp_path, monkeypatch):
     done = []
     for name in ("fsync", "replace"):

@@ -116,7 +116,7 @@ def test_the_hash_is_stable(recipe):
     ("edition", "digest"),
     [
         ("smoke", "e66b720309ade65c"),
-        ("laptop", "2b98880d4d32b7aa"),
+        ("laptop", "9498ff4799f85735"),
         ("colab", "631278125bd4949a"),
         ("paper", "5320125462643c55"),
     ],
