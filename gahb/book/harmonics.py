@@ -35,14 +35,14 @@ def overlaps(
     pixels. The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition
     ships the measurement; the others measure where it is missing.
     """
-    recipe, path = recipes.get(name), _file(name, control, sigma, features)
+    recipe = recipes.get(name)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")
     command += f" --sigma {sigma:g}" * (sigma != SIGMA)
     command += f" --features {features:g}" * (features != FEATURES)
-    what = f"name: the basis of {name}"
-    stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
-    if stored is None:
-        return measure_overlaps(name, control, sigma, features)
+    chosen = name, control, sigma, features
+    stored = artifacts.measurement(
+        _file(*chosen), command, lambda: _weights(recipe), lambda: measure_overlaps(*chosen)
+    )
     return {key: torch.tensor(each).double() for key, each in stored["overlaps"].items()}
 
 

@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gahb.book.artifacts import read_stored
+from gahb.book.artifacts import path_of, read_stored
 from gahb.checks import shown
 from gahb.intervals import Estimate
 from gahb.settings import DamagedError, artifacts_folder, edition, write_json
@@ -65,16 +65,16 @@ def record(
     }
     new = {name: _kept(name, number) for name, number in {**numbers, **trivial}.items()}
     try:
-        old = read_stored(_file(page)) or {}
+        old = read_stored(path_of("measured", page)) or {}
     except DamagedError:
         old = {}
     if not _same(page, old, new):
-        write_json(_file(page), new)
+        write_json(path_of("measured", page), new)
 
 
 def read(page: str) -> dict[str, Estimate]:
     """Return the numbers of a chapter; those without an interval have NaN at its ends."""
-    if read_stored(_file(page)) is None:
+    if read_stored(path_of("measured", page)) is None:
         raise FileNotFoundError(f"page: {page} has recorded no numbers; execute the chapter first")
     return _measured(page)[""]
 
@@ -82,15 +82,11 @@ def read(page: str) -> dict[str, Estimate]:
 def _measured(page: str) -> dict[str, dict[str, Estimate]]:
     """Return the numbers of a chapter itself, under no name, and those of each control."""
     found: dict[str, dict[str, Estimate]] = {"": {}}
-    for key, (value, *interval) in (read_stored(_file(page)) or {}).items():
+    for key, (value, *interval) in (read_stored(path_of("measured", page)) or {}).items():
         control, _, name = key.rpartition(OF)
         number = Estimate(value, *(interval or (math.nan, math.nan)))
         found.setdefault(control, {})[name] = number
     return found
-
-
-def _file(page: str) -> Path:
-    return artifacts_folder() / edition() / "measured" / f"{page}.json"
 
 
 def _kept(name: str, number: Any) -> list[float]:
