@@ -26,7 +26,7 @@ from gahb.images.folder import read_pictures
 from gahb.report import memorization_report
 from gahb.report.measure import SAMPLERS
 from gahb.similarity import median
-from gahb.training import Recipe, train
+from gahb.training import train
 from gahb.training.record import MANIFEST, folder_of
 
 TESTED = 1000  # images that no model was trained on, of the recipes
@@ -168,18 +168,12 @@ def run_list(options: Options) -> None:
     """Print one line per recipe: name, state, test PSNR at 20 dB, wall time."""
     print(f"{'recipe':32} {'state':12} {'test PSNR at 20 dB':>18} {'minutes':>8}")
     for recipe in recipes.every().values():
-        state, output_psnr, minutes = summary(recipe)
-        print(f"{recipe.name:32} {state:12} {output_psnr:>18} {minutes:>8}")
-
-
-def summary(recipe: Recipe) -> tuple[str, str, str]:
-    """Return the state of a recipe's training, its test PSNR at 20 dB input, its minutes."""
-    found = jobs.progress(recipe)
-    if found.state != "trained" or found.manifest is None:
-        return found.state, "", ""
-    curve = found.manifest["measured"]
-    output_psnr = curve["test"][curve["input_psnr"].index(20.0)]
-    return found.state, f"{output_psnr:.2f} dB", f"{found.manifest['wall_seconds'] / 60:.1f}"
+        found, output_psnr, minutes = jobs.progress(recipe), "", ""
+        if found.manifest and found.state == "trained":
+            curve = found.manifest["measured"]
+            output_psnr = f"{curve['test'][curve['input_psnr'].index(20.0)]:.2f} dB"
+            minutes = f"{found.manifest['wall_seconds'] / 60:.1f}"
+        print(f"{recipe.name:32} {found.state:12} {output_psnr:>18} {minutes:>8}")
 
 
 def run_show(options: Options) -> None:

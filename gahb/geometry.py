@@ -37,6 +37,7 @@ __all__ = [
     "cosines",
     "grid_laplacian",
     "harmonic_overlaps",
+    "on_one_pixel",
     "patch_laplacian",
     "smoothest",
     "spread",
@@ -193,6 +194,18 @@ def spread(vectors: Tensor) -> Tensor:
     """
     check_images("vectors", vectors)
     return 1 / in_double(vectors.flatten(1)).pow(4).sum(1)
+
+
+def on_one_pixel(vectors: Tensor) -> int:
+    """Return how many vectors, (k, C, H, W) of unit length, have over half their energy in a pixel.
+
+    Examples
+    --------
+    >>> on_one_pixel(torch.eye(16).view(16, 1, 4, 4)[:3])
+    3
+    """
+    check_images("vectors", vectors)
+    return int((vectors.flatten(1).square().amax(1) > 0.5).sum())
 
 
 def contour_frequencies(vectors: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:

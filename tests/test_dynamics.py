@@ -174,7 +174,7 @@ def test_dynamics_of_an_edition_that_ships_none_are_measured_once(
     assert path.stat().st_mtime_ns == written
 
     found.save(path, hash="other")
-    with pytest.raises(ValueError, match=r"^name: .* another version of it; run: python -m gahb"):
+    with pytest.raises(ValueError, match=r"^name: .* other weights; run: python -m gahb"):
         measured.dynamics(recipe.name)
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DamagedError, match=f"run: python -m gahb train {recipe.name} .*dynamics"):

@@ -152,7 +152,7 @@ def test_a_damage_is_one_line_whose_command_mends_it(edition, capsys, file, dama
         (f"{NAME}/{MANIFEST}", lambda: gahb.load(NAME)),
         (f"{NAME}/{LOG}", lambda: kept.history(NAME)),
         (VARIANCE, lambda: gahb.variance("faces-unet", 10)),
-        (NUMBERS, lambda: scorecard.read("page")),
+        (NUMBERS, lambda: scorecard.measured("page")),
     ],
     ids=["load", "history", "variance", "read"],
 )
@@ -165,7 +165,7 @@ def test_whoever_reads_a_damaged_file_is_told_the_command(edition, file, read, d
 def test_a_chapter_records_its_numbers_over_damaged_ones(edition):
     truncated(edition / NUMBERS)
     gahb.record("page", number=2.5)
-    assert scorecard.read("page")["number"].value == 2.5
+    assert scorecard.measured("page")[""]["number"].value == 2.5
 
 
 @pytest.mark.parametrize("poison", [torch.nan, None])

@@ -12,6 +12,7 @@ from gahb.geometry import (
     contour_frequencies,
     grid_laplacian,
     harmonic_overlaps,
+    on_one_pixel,
     patch_laplacian,
     smoothest,
     spread,
@@ -94,6 +95,15 @@ def test_patches_see_texture_where_pixels_do_not():
 def test_spread_is_between_one_pixel_and_all():
     vectors = torch.stack([torch.full((4, 4), 0.25), torch.eye(16)[3].view(4, 4)])[:, None]
     assert spread(vectors).tolist() == [16, 1]
+
+
+def test_a_vector_is_on_one_pixel_with_more_than_half_its_energy_there():
+    vectors = torch.zeros(3, 16)
+    vectors[0, :2] = torch.tensor([-0.8, 0.6])
+    vectors[1, :4] = 0.5
+    vectors[2] = 0.25
+    assert on_one_pixel(vectors.view(3, 1, 4, 4)) == 1
+    assert on_one_pixel(vectors[1:].view(2, 1, 4, 4)) == 0
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import torch
 import gahb
 from gahb.__main__ import main
 from gahb.book import recipes
-from gahb.book.variance import closest_images, path_of
+from gahb.book.variance import closest_images, measure_variance, path_of
 from gahb.settings import read_json, write_json
 
 
@@ -29,7 +29,7 @@ def known_pair(quick, monkeypatch, n, updates=100):
 
 
 def test_it_compares_samples_from_the_same_noise(pair):
-    measured = gahb.variance("faces-unet", 10)
+    measured = measure_variance("faces-unet", 10)
     drawn = [gahb.sample(gahb.load(name), 8, 16, seed=0).images for name in pair]
     assert torch.allclose(measured.between, gahb.cosine_similarity(*drawn))
     for row, images, recipe in zip(measured.to_train, drawn, pair.values(), strict=True):
@@ -41,7 +41,7 @@ def test_it_compares_samples_from_the_same_noise(pair):
 
 
 def test_it_judges_each_network_by_its_own_training_images(pair):
-    measured = gahb.variance("faces-unet", 10)
+    measured = measure_variance("faces-unet", 10)
     sets = [gahb.images.load("leaves", 10, 16, subset) for subset in ("S1", "S2")]
     for i, name in enumerate(pair):
         drawn = gahb.sample(gahb.load(name), 8, 16, seed=0).images

@@ -5,7 +5,7 @@ import math
 import pytest
 
 import gahb
-from gahb.book.scorecard import read
+from gahb.book.scorecard import measured
 from gahb.intervals import Estimate
 from gahb.settings import read_json
 
@@ -19,7 +19,7 @@ def file(artifacts, monkeypatch):
 def test_numbers_come_back_with_their_intervals(file):
     slope = Estimate(0.61, 0.6, 0.62)
     gahb.record("page", slope=slope, gap=Estimate(1.0, 0.9, 1.1), steps=97)
-    found = read("page")
+    found = measured("page")[""]
     assert found["slope"] == slope
     assert found["gap"] == Estimate(1.0, 0.9, 1.1)
     assert found["steps"].value == 97
@@ -59,11 +59,11 @@ def test_a_file_changes_only_with_a_number(file, second, rewritten):
 def test_small_numbers_change_where_their_claim_would_feel_it(artifacts, page, number, limit):
     gahb.record(page, **{number: 1e-12})
     gahb.record(page, **{number: 2e-12})
-    assert read(page)[number].value == 1e-12  # rounding of another machine
+    assert measured(page)[""][number].value == 1e-12  # rounding of another machine
     gahb.record(page, **{number: 1.1 * limit})
-    assert read(page)[number].value == pytest.approx(1.1 * limit)
+    assert measured(page)[""][number].value == pytest.approx(1.1 * limit)
     gahb.record(page, **{number: 1.9e-3})
-    assert read(page)[number].value == pytest.approx(1.9e-3)
+    assert measured(page)[""][number].value == pytest.approx(1.9e-3)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +84,7 @@ def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error
 def test_numbers_of_controls_are_kept_apart(file):
     trivial = {"affine": {"slope": Estimate(0.4, 0.3, 0.5)}, "zero": {"slope": 0.0}}
     gahb.record("page", trivial, slope=0.61)
-    assert read("page").keys() == {"slope"}
+    assert measured("page")[""].keys() == {"slope"}
     before = file.read_text()
     gahb.record("page", {**trivial, "zero": {"slope": 0.1}}, slope=0.61)
     assert file.read_text() != before
@@ -99,8 +99,3 @@ def test_rounding_of_controls_rewrites_nothing(file):
     assert file.read_bytes() == before
     gahb.record("page", {"affine": {"slope": 1.2}}, slope=1.0)
     assert file.read_bytes() != before
-
-
-def test_an_unexecuted_chapter_is_named(file):
-    with pytest.raises(FileNotFoundError, match=r"^page: page has recorded no numbers"):
-        read("page")

@@ -6,7 +6,7 @@ from test_networks import released_unet
 
 import gahb
 from gahb.book import recipes
-from gahb.book.released import checkpoint, read_path
+from gahb.book.released import checkpoint, set_size
 from gahb.networks import UNet
 
 
@@ -97,6 +97,9 @@ def test_a_folder_that_is_not_there_is_named(released, monkeypatch):
         gahb.load("faces-unet-n100-s1", edition="paper")
 
 
-def test_paths_of_another_form_are_passed_over(tmp_path):
-    assert read_path(tmp_path / "model.pt") is None
-    assert read_path(tmp_path / "UNet" / "a" / "0to255_RF_90x90_set_size_x" / "model.pt") is None
+@pytest.mark.parametrize(
+    "path", ["", "0to255_RF_90x90_set_size_100", "UNet/celebA/0to255_RF_90x90_set_size_x", "UNet/a"]
+)
+def test_paths_of_another_form_are_passed_over(tmp_path, path):
+    recipe = recipes.get("faces-unet-n100-s1", "paper")
+    assert set_size(tmp_path / path / "model.pt", recipe) == 0

@@ -58,21 +58,21 @@ def manifest(name: str, edition: str | None = None) -> dict[str, Any]:
     return require(recipes.get(name, edition))
 
 
-def log(name: str, edition: str | None = None) -> list[dict[str, Any]]:
+def log(name: str) -> list[dict[str, Any]]:
     """Return the log of a recipe's training, line by line.
 
     A line holds the number of the update and either the loss and the PSNR of the training batches
     since the line before, or a ``snapshot``: the PSNR on training and test images.
     """
-    recipe = recipes.get(name, edition)
+    recipe = recipes.get(name)
     with mending(recipe):
         return record.read_log(record.folder_of(recipe), require(recipe)["sha256"].get(record.LOG))
 
 
-def history(name: str, input_psnr: float = 20.0, edition: str | None = None) -> record.History:
+def history(name: str, input_psnr: float = 20.0) -> record.History:
     """Return PSNR by number of updates of a recipe's training, at one input PSNR in dB."""
-    log(name, edition)  # which checks it
-    return training.history(record.folder_of(recipes.get(name, edition)), input_psnr)
+    log(name)  # which checks it
+    return training.history(record.folder_of(recipes.get(name)), input_psnr)
 
 
 def require(recipe: Recipe) -> dict[str, Any]:
@@ -144,28 +144,40 @@ def shipped(path: Path) -> str | None:
     return registry().get(path.relative_to(home).as_posix()) if within else None
 
 
+def path_of(kind: str, name: str) -> Path:
+    """Return the file of a measurement of the present edition, of a kind that has a folder."""
+    suffix = "safetensors" if kind == "dynamics" else "json"
+    return settings.artifacts_folder() / settings.edition() / kind / f"{name}.{suffix}"
+
+
 def read_stored(path: Path) -> Any:
     """Return a stored measurement, or None; if it is damaged, say the command that mends it."""
     expected = registry().get(path.relative_to(settings.artifacts_folder()).as_posix())
     with mending(path):
         if path.suffix == ".json":
             return settings.read_json(path, expected)
-        return Dynamics.load(path, expected)
+        if not path.is_file():
+            return None
+        found, origin = Dynamics.load(path, expected)
+        return {"weights": origin["hash"], "found": found}
 
 
 def measurement(
-    path: Path, what: str, weights: Callable[[], Any], command: str
-) -> dict[str, Any] | None:
-    """Return a stored measurement of trained networks, or None where it is to be made first.
+    path: Path, command: str, weights: Callable[[], Any], measure: Callable[[], Any]
+) -> dict[str, Any]:
+    """Return a stored measurement of trained networks; where there is none, ``measure`` stores it.
 
     The laptop edition ships its measurements: there, a missing one is an error that says the
     ``command``, as is one of other ``weights`` in every edition.
     """
     fetch(path)
-    stored: dict[str, Any] | None = read_stored(path)
-    if stored is None and settings.edition() == "laptop":
-        raise FileNotFoundError(f"{what} has not been measured; run: {command}")
-    if stored is not None and stored["weights"] != weights():
+    what = f"name: the {path.parent.name} of {path.stem}"
+    if read_stored(path) is None:
+        if settings.edition() == "laptop":
+            raise FileNotFoundError(f"{what} has not been measured; run: {command}")
+        measure()
+    stored: dict[str, Any] = read_stored(path)
+    if stored["weights"] != weights():
         raise ValueError(f"{what} was measured with other weights; run: {command}")
     return stored
 

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from gahb import images as image_classes
-from gahb import settings
 from gahb.book import artifacts, recipes
 from gahb.checks import check_choice
 from gahb.denoiser import Denoiser
 from gahb.metrics import Curve, psnr_curve, psnr_from_sigma
 from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.vectors import gray_levels
 
@@ -92,15 +91,12 @@ def affine_curves(name: str) -> dict[str, Curve]:
     ``INPUT_PSNR``. The laptop edition ships the measurement, since it takes all training images;
     the others measure where it is missing.
     """
-    recipe = recipes.get(name)
-    what, command = f"name: the affine denoiser of {name}", f"python -m gahb affine {name}"
-    stored = artifacts.measurement(_path(recipe), what, lambda: recipe.hash, command)
-    if stored is None:
-        return measure_affine(name)
-    x = _measured_on(recipe)
+    recipe, path = recipes.get(name), artifacts.path_of("affine", name)
+    command, measure = f"python -m gahb affine {name}", lambda: measure_affine(name)
+    psnr = artifacts.measurement(path, command, lambda: recipe.hash, measure)["psnr"]
     return {
-        subset: Curve.of(torch.tensor(INPUT_PSNR), torch.tensor(stored["psnr"][subset]), x[subset])
-        for subset in x
+        subset: Curve.of(torch.tensor(INPUT_PSNR), torch.tensor(psnr[subset]), x)
+        for subset, x in _measured_on(recipe).items()
     }
 
 
@@ -110,7 +106,7 @@ def measure_affine(name: str) -> dict[str, Curve]:
     f = of(recipe, "affine")["affine"]
     curves = {s: psnr_curve(f, x, INPUT_PSNR) for s, x in _measured_on(recipe).items()}
     psnr = {s: (1e4 * c.per_image).round().div(1e4).tolist() for s, c in curves.items()}
-    settings.write_json(_path(recipe), {"weights": recipe.hash, "psnr": psnr})
+    write_json(artifacts.path_of("affine", name), {"weights": recipe.hash, "psnr": psnr})
     return curves
 
 
@@ -121,7 +117,3 @@ def _measured_on(recipe: Recipe) -> dict[str, Tensor]:
         subset: image_classes.load(recipe.images, n, recipe.size, subset, path=recipe.path)
         for subset, n in counts.items()
     }
-
-
-def _path(recipe: Recipe) -> Path:
-    return settings.artifacts_folder() / recipe.edition / "affine" / f"{recipe.name}.json"

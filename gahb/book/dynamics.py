@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import torch
 from torch import Tensor
 
-from gahb import settings
 from gahb.basis import adaptive_basis
 from gahb.book import artifacts, recipes
 from gahb.book.recipes import SUBSETS
 from gahb.denoiser import Denoiser
 from gahb.dynamics import Dynamics, Snapshots, follow
+from gahb.geometry import on_one_pixel
 from gahb.metrics import noisy
 from gahb.training import Recipe, snapshots, train
 
@@ -26,18 +24,12 @@ def dynamics(name: str) -> Dynamics:
     The laptop edition ships it, but not the snapshots that it was measured on; the others train and
     measure where it is missing.
     """
-    recipe = recipes.get(name)
-    path = path_of(recipe)
-    artifacts.fetch(path)
-    again = f"run: python -m gahb train {name} --keep-snapshots && python -m gahb dynamics {name}"
-    if not path.is_file():
-        if recipe.edition == "laptop":
-            raise FileNotFoundError(f"name: {name} was not measured along its training; {again}")
-        return measure_dynamics(name)
-    found: Dynamics
-    found, origin = artifacts.read_stored(path)
-    if origin["hash"] != recipe.hash:
-        raise ValueError(f"name: {name} was measured along another version of it; {again}")
+    recipe, path = recipes.get(name), artifacts.path_of("dynamics", name)
+    command = f"python -m gahb train {name} --keep-snapshots && python -m gahb dynamics {name}"
+    stored = artifacts.measurement(
+        path, command, lambda: recipe.hash, lambda: measure_dynamics(name)
+    )
+    found: Dynamics = stored["found"]
     return found
 
 
@@ -48,7 +40,7 @@ def followed(pattern: str) -> dict[int, tuple[Recipe, Dynamics]]:
     """
 
     def is_measured(recipe: Recipe) -> bool:
-        path = path_of(recipe)
+        path = artifacts.path_of("dynamics", recipe.name)
         return recipe.edition != "laptop" or path.is_file() or artifacts.shipped(path) is not None
 
     return {r.n: (r, dynamics(r.name)) for r in recipes.find(pattern) if is_measured(r)}
@@ -63,8 +55,7 @@ def measure_dynamics(name: str) -> Dynamics:
     def basis(f: Denoiser) -> Tensor:
         """Return the asymmetry of the Jacobian, and how many leading vectors are of one pixel."""
         found = [adaptive_basis(f, image[None]) for image in y]
-        one = [(b.eigenvectors[:VECTORS].flatten(1).square().amax(1) > 0.5).sum() for b in found]
-        return torch.tensor([[b.asymmetry, float(n)] for b, n in zip(found, one, strict=True)])
+        return torch.tensor([[b.asymmetry, on_one_pixel(b.eigenvectors[:VECTORS])] for b in found])
 
     found = follow(
         kept_snapshots(recipe),
@@ -73,7 +64,9 @@ def measure_dynamics(name: str) -> Dynamics:
         other=snapshots(other) if (other := counterpart(recipe)) else None,
         extras={"basis": basis} if recipe.size <= LARGEST else None,
     )
-    found.save(path_of(recipe), hash=recipe.hash, updates=int(found.updates[-1]))
+    found.save(
+        artifacts.path_of("dynamics", name), hash=recipe.hash, updates=int(found.updates[-1])
+    )
     return found
 
 
@@ -90,8 +83,3 @@ def counterpart(recipe: Recipe) -> Recipe | None:
     name = recipe.name.replace(f"-{first.lower()}", f"-{second.lower()}")
     other = recipes.every().get(name)
     return other if other and any(snapshots(other)) else None
-
-
-def path_of(recipe: Recipe) -> Path:
-    """Return the file of what was measured along a training."""
-    return settings.artifacts_folder() / recipe.edition / "dynamics" / f"{recipe.name}.safetensors"

@@ -39,14 +39,14 @@ def overlaps(
     pixels. The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition
     ships the measurement; the others measure where it is missing.
     """
-    recipe, path = recipes.get(name), _file(name, control, sigma, features)
+    recipe = recipes.get(name)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")
     command += f" --sigma {sigma:g}" * (sigma != SIGMA)
     command += f" --features {features:g}" * (features != FEATURES)
-    what = f"name: the basis of {name}"
-    stored = artifacts.measurement(path, what, lambda: _weights(recipe), command)
-    if stored is None:
-        return measure_overlaps(name, control, sigma, features)
+    chosen = name, control, sigma, features
+    stored = artifacts.measurement(
+        _file(*chosen), command, lambda: _weights(recipe), lambda: measure_overlaps(*chosen)
+    )
     return _tensors(stored["overlaps"])
 
 
@@ -59,10 +59,9 @@ def overlaps_along(name: str) -> dict[int, dict[str, Tensor]]:
     recipe, path = recipes.get(name), _file(name, ALONG, SIGMA, FEATURES)
     command = f"python -m gahb train {name} --keep-snapshots"
     command += f" && python -m gahb harmonics {name} --snapshots"
-    what = f"name: the basis along the training of {name}"
-    stored = artifacts.measurement(path, what, lambda: recipe.hash, command)
-    if stored is None:
-        return measure_overlaps_along(name)
+    stored = artifacts.measurement(
+        path, command, lambda: recipe.hash, lambda: measure_overlaps_along(name)
+    )
     return {int(update): _tensors(each) for update, each in stored["overlaps"].items()}
 
 

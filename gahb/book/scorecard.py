@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from gahb.book.artifacts import read_stored
+from gahb.book.artifacts import path_of, read_stored
 from gahb.checks import shown
 from gahb.intervals import Estimate
 from gahb.settings import DamagedError, artifacts_folder, edition, write_json
@@ -65,32 +65,24 @@ def record(
     }
     new = {name: _kept(name, number) for name, number in {**numbers, **trivial}.items()}
     try:
-        old = read_stored(_file(page)) or {}
+        old = read_stored(path_of("measured", page)) or {}
     except DamagedError:
         old = {}
     if not _same(page, old, new):
-        write_json(_file(page), new)
+        write_json(path_of("measured", page), new)
 
 
-def read(page: str) -> dict[str, Estimate]:
-    """Return the numbers of a chapter; those without an interval have NaN at its ends."""
-    if read_stored(_file(page)) is None:
-        raise FileNotFoundError(f"page: {page} has recorded no numbers; execute the chapter first")
-    return _measured(page)[""]
+def measured(page: str) -> dict[str, dict[str, Estimate]]:
+    """Return the numbers of a chapter itself, under no name, and those of each control.
 
-
-def _measured(page: str) -> dict[str, dict[str, Estimate]]:
-    """Return the numbers of a chapter itself, under no name, and those of each control."""
+    Those without an interval have NaN at its ends.
+    """
     found: dict[str, dict[str, Estimate]] = {"": {}}
-    for key, (value, *interval) in (read_stored(_file(page)) or {}).items():
+    for key, (value, *interval) in (read_stored(path_of("measured", page)) or {}).items():
         control, _, name = key.rpartition(OF)
         number = Estimate(value, *(interval or (math.nan, math.nan)))
         found.setdefault(control, {})[name] = number
     return found
-
-
-def _file(page: str) -> Path:
-    return artifacts_folder() / edition() / "measured" / f"{page}.json"
 
 
 def _kept(name: str, number: Any) -> list[float]:
@@ -131,7 +123,12 @@ class Condition:
 
     number: str
     unit: str = ""
-    holds: tuple[float, float]
+    holds: Sequence[float]
+
+    def __post_init__(self) -> None:
+        low, high = self.holds
+        if not low <= high:
+            raise ValueError(f"{self.number}: holds: [{low}, {high}] is not [low, high]")
 
     def verdict(self, found: Estimate | None) -> str:
         """Return one of ``VERDICTS`` by the interval, or by the number where it has none.
@@ -176,27 +173,10 @@ class Claim:
     paper: str  # the paper's own value, in words and numbers
     page: str  # the chapter that tests it
     heading: str  # its section that does
-    number: str | None = None  # name under which that chapter records it (:func:`gahb.record`)
-    unit: str = ""  # of what it is a measure
-    holds: tuple[float, float] | None = None  # range, ends included, where the claim holds
-    # What must hold besides, for the claim to be more than a trivial denoiser can do.
-    requires: tuple[Condition, ...] = ()
-    also_true_of: tuple[str, ...] = ()  # controls of which it holds as well, and says nothing
-
-    def __post_init__(self) -> None:
-        if self.number is not None and self.holds is None:
-            raise ValueError(f"{self.name}: holds: missing; accepted: a range [low, high]")
-        for low, high in (part.holds for part in self.conditions):
-            if not low <= high:
-                raise ValueError(f"{self.name}: holds: [{low}, {high}] is not [low, high]")
-
-    @property
-    def conditions(self) -> tuple[Condition, ...]:
-        """All that must hold; nothing where no number tests the claim."""
-        if self.number is None or self.holds is None:
-            return ()
-        first = Condition(number=self.number, unit=self.unit, holds=self.holds)
-        return (first, *self.requires)
+    # All that must hold; nothing where no number tests the claim. Those behind the first are there
+    # for the claim to be more than a trivial denoiser can do.
+    conditions: Sequence[Condition] = ()
+    also_true_of: Sequence[str] = ()  # controls of which it holds as well, and says nothing
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -218,14 +198,14 @@ class Claim:
 def claims() -> tuple[Claim, ...]:
     """Return all claims, in the order of the paper."""
     listed = tomllib.loads(files("gahb.book").joinpath("claims.toml").read_text(encoding="utf-8"))
-    return tuple(Claim(**_with_tuples(fields)) for fields in listed["claim"])
+    return tuple(map(_claim, listed["claim"]))
 
 
-def _with_tuples(fields: dict[str, Any]) -> dict[str, Any]:
-    """Return the fields of a claim or condition, which the file has as lists and tables."""
-    read = {k: tuple(v) if isinstance(v, list) else v for k, v in fields.items()}
-    conditions = [Condition(**_with_tuples(part)) for part in read.pop("requires", ())]
-    return read | ({"requires": tuple(conditions)} if conditions else {})
+def _claim(fields: dict[str, Any]) -> Claim:
+    """Return a claim of the file, which has the first of its conditions among its own fields."""
+    first = {key: fields.pop(key) for key in ("number", "unit", "holds") if key in fields}
+    parts = [first, *fields.pop("requires", ())] if first else []
+    return Claim(conditions=[Condition(**part) for part in parts], **fields)
 
 
 @dataclass(frozen=True)
@@ -281,15 +261,15 @@ def _shown(number: float, decimals: int) -> str:
 
 def rows() -> list[Row]:
     """Return all claims, judged by what the chapters recorded at the present edition."""
-    pages = {claim.page: _measured(claim.page) for claim in claims()}
+    pages = {claim.page: measured(claim.page) for claim in claims()}
     return [_row(claim, pages[claim.page]) for claim in claims()]
 
 
-def _row(claim: Claim, measured: Mapping[str, Mapping[str, Estimate]]) -> Row:
+def _row(claim: Claim, found: Mapping[str, Mapping[str, Estimate]]) -> Row:
     """Return a claim, judged by the numbers of its page; controls without these are left out."""
-    verdicts = {name: claim.verdict(numbers) for name, numbers in measured.items()}
+    verdicts = {name: claim.verdict(numbers) for name, numbers in found.items()}
     tested = {n: verdict for n, verdict in verdicts.items() if n and verdict != VERDICTS[3]}
-    return Row(claim, measured[""], verdicts[""], tested)
+    return Row(claim, found[""], verdicts[""], tested)
 
 
 def as_text(table: Sequence[Row]) -> str:

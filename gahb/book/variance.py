@@ -30,10 +30,8 @@ def variance(family: str, n: int) -> Report:
     :func:`closest_images` makes those of the training sets.
     """
     path, pair = path_of(family, n), recipe_pair(family, n)
-    what = f"n: the variance of {family} at N = {n}"
-    command = f"python -m gahb variance {family} {n}"
-    if artifacts.measurement(path, what, lambda: weights_of(pair), command) is None:
-        return measure_variance(family, n)
+    command, measure = f"python -m gahb variance {family} {n}", lambda: measure_variance(family, n)
+    artifacts.measurement(path, command, lambda: weights_of(pair), measure)
     return Report.load(path)
 
 
@@ -72,8 +70,7 @@ def recipe_pair(family: str, n: int) -> tuple[Recipe, Recipe]:
 
 def path_of(family: str, n: int) -> Path:
     """Return the file of a measurement of the present edition."""
-    folder = settings.artifacts_folder() / settings.edition() / "variance"
-    return folder / f"{family}-n{n}.json"
+    return artifacts.path_of("variance", f"{family}-n{n}")
 
 
 def weights_of(pair: tuple[Recipe, Recipe]) -> list[str]:
