@@ -45,7 +45,7 @@ def network(kind: str) -> nn.Module:
 def denoiser(kind: str) -> nn.Module:
     if kind == "exact":
         x = torch.rand(40, 1, 20, 20, generator=torch.Generator().manual_seed(0)).double()
-        return EmpiricalBayes(x, block=17).at(2.0)
+        return EmpiricalBayes(x).at(2.0)
     return Denoiser(network(kind))
 
 

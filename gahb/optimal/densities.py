@@ -19,6 +19,7 @@ from gahb.devices import in_double
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch, check_orthonormal, rows
 
+BLOCK = 1024  # training images that are compared at a time: this bounds the memory alone
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
 
 
@@ -254,8 +255,6 @@ class EmpiricalBayes(BaseDenoiser):
     ----------
     x : Tensor
         Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
-    block : int
-        Training images that are compared at a time: this bounds the memory, not the result.
 
     Examples
     --------
@@ -269,17 +268,15 @@ class EmpiricalBayes(BaseDenoiser):
 
     images: Tensor
 
-    def __init__(self, x: Tensor, block: int = 1024) -> None:
+    def __init__(self, x: Tensor) -> None:
         super().__init__()
         check_training_images(x)
-        check_count("block", block)
         self.register_buffer("images", x)
-        self.block = block
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the posterior mean E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
 
-        A running average over blocks keeps the memory at (m + block) images in float64; when
+        A running average over blocks keeps the memory at m + 1,024 images in float64; when
         gradients are recorded, autograd keeps all n of them.
         """
         mean = torch.zeros_like(in_double(y)).flatten(1)
@@ -305,7 +302,7 @@ class EmpiricalBayes(BaseDenoiser):
         check_images("y", y, size=self.images.shape[1:], finite=False)
         noisy = in_double(y).flatten(1)
         variance = noise_levels(sigma, len(y)).to(noisy)[:, None] ** 2
-        for stored in self.images.split(self.block):
+        for stored in self.images.split(BLOCK):
             images = in_double(stored).flatten(1)
             if not stored.is_floating_point():
                 images = images / 255
