@@ -35,7 +35,6 @@ def error_dimensions(
     bases: Tensor,
     sigma: float,
     seed: int = 0,
-    batch_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
@@ -44,7 +43,7 @@ def error_dimensions(
 
     Parameters
     ----------
-    f, x, sigma, seed, batch_size
+    f, x, sigma, seed
         As for :func:`gahb.psnr_curve`, whose noise it is, at one noise level.
     bases : Tensor
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
@@ -60,7 +59,7 @@ def error_dimensions(
     accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
     check_shape("bases", bases, accepted, lambda s: len(s) == 5 and s[:1] + s[2:] == x.shape)
     check_orthonormal("bases", bases, accepted)
-    error = denoised(f, x, unit_noise(x, seed), sigma, batch_size) - x
+    error = denoised(f, x, unit_noise(x, seed), sigma) - x
     error = in_double(error).cpu().flatten(1) / sigma
     vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)
@@ -94,7 +93,6 @@ def kl_gap(
     x: Tensor,
     sigma: Sequence[float] | Tensor,
     *,
-    exact: bool = True,
     seed: int = 0,
     batch_size: int | None = None,
 ) -> Divergence:
@@ -109,19 +107,19 @@ def kl_gap(
     Where f is itself the posterior mean of a density, the integral is the divergence from it [1]_.
     Over some of the noise levels, it is a lower estimate of that bound.
 
+    The difference of the errors has the same mean as ||f(y) - f*(y)||^2 (equation 24), which is
+    what is averaged: it varies much less from image to image.
+
     Parameters
     ----------
     f, f_star : callable
-        The denoiser and the optimal one, called as f(y, sigma), or f(y) where it is blind.
+        The denoiser and the optimal one, the posterior mean of the density of x, called as
+        f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images, drawn from the true density, (n, C, H, W), on the device of both.
     sigma : sequence of float
         At least three noise levels, increasing. The integral is by the trapezoidal rule over their
         logarithms, so that equal ratios are best.
-    exact : bool
-        ``f_star`` is the posterior mean of the density of x. Then the difference of the errors has
-        the same mean as ||f(y) - f*(y)||^2 (equation 24), which varies much less from image to
-        image. False takes the difference as it stands, for any reference.
     seed, batch_size : int
         As for :func:`gahb.psnr_curve`: image i meets the same noise at every level, in proportion.
 
@@ -146,11 +144,7 @@ def kl_gap(
     gaps = []
     for level in levels.tolist():
         ours, best = (in_double(denoised(g, x, noise, level, batch_size)) for g in (f, f_star))
-        difference = (ours - best).square()
-        if not exact:
-            clean = in_double(x)
-            difference = (ours - clean).square() - (best - clean).square()
-        gaps.append(difference.flatten(1).sum(1).cpu() / level**2)
+        gaps.append((ours - best).square().flatten(1).sum(1).cpu() / level**2)
     return _integrated(Curve.of(levels, torch.stack(gaps), x))
 
 
@@ -211,7 +205,6 @@ def agreement(
     x: Tensor,
     sigmas: Sequence[float],
     seed: int = 0,
-    batch_size: int | None = None,
 ) -> Curve:
     """Return how much of a reference's estimates another denoiser predicts, r^2 by input PSNR.
 
@@ -221,7 +214,7 @@ def agreement(
 
     Parameters
     ----------
-    f, reference, x, sigmas, seed, batch_size
+    f, reference, x, sigmas, seed
         Two denoisers, noise levels, and the others as for :func:`gahb.psnr_curve`.
 
     Examples
@@ -234,8 +227,7 @@ def agreement(
     for sigma in sigmas:
         check_number("sigmas", sigma, low=SMALLEST)
     per_image = [
-        r_squared(*(denoised(g, x, noise, sigma, batch_size) for g in (f, reference))).cpu()
-        for sigma in sigmas
+        r_squared(*(denoised(g, x, noise, sigma) for g in (f, reference))).cpu() for sigma in sigmas
     ]
     levels = torch.tensor([psnr_from_sigma(float(sigma)) for sigma in sigmas], dtype=torch.float64)
     return Curve.of(levels, torch.stack(per_image), x)
