@@ -188,8 +188,9 @@ def test_snapshots_must_fit():
     for others in ([], [(2, None)], [(1, None), (7, None)]):
         with pytest.raises(ValueError, match=r"^other: has no snapshot at update 5"):
             follow([(5, EmpiricalBayes(x))], x, x, other=others, samples=2)
-    with pytest.raises(ValueError, match=r"^input_psnr: 7 is not measured"):
-        dynamics([1], growing([0]), torch.zeros(1, 3)).tau_gen(input_psnr=7)
+    found = dynamics([1], growing([0]), torch.zeros(1, 3))
+    with pytest.raises(ValueError, match=r"^input_psnr: \[7.0\]; accepted: some with 20 dB"):
+        replace(found, input_psnr=torch.tensor([7.0])).tau_gen()
 
 
 def test_power_law_is_fitted_to_what_is_finite():
