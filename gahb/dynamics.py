@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.intervals import Estimate, by_unit, fraction, resampled
-from gahb.metrics import psnr_curve
+from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.sampling import sample
 from gahb.settings import atomic_write, damaged
 from gahb.similarity import cosine_similarity, verdicts
@@ -29,7 +29,6 @@ __all__ = ["Dynamics", "PowerLaw", "follow", "power_law"]
 Model = Callable[..., Tensor]
 Snapshots = Iterable[tuple[int, Model]]
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 64  # images, of a curve
 AT = 20.0  # dB: the noise level at which a training is said to generalize
 KEPT = 8  # samples whose images are kept

@@ -17,13 +17,13 @@ from gahb.denoiser import limits_of
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
+from gahb.metrics.curves import INPUT_PSNR
 from gahb.optimal import Gaussian
 from gahb.report.result import CAUSES, NAMES, Report
 from gahb.sampling import reverse_diffusion, sample
 from gahb.similarity import closest, cosine_similarity, same_image, verdicts
 from gahb.vectors import check_batch, gray_levels, repeated, rows
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 128  # images of a set on which the PSNR is measured
 COMPARED = 1000  # images of one set, at most, that are compared with all of the other
 KNOWN = 10_000  # images of one set, at most, that its mean and covariance are taken from
