@@ -262,19 +262,19 @@ def _judged(
 
 @dataclass(frozen=True)
 class PowerLaw:
-    r"""A power law :math:`\tau = c N^\gamma`, with 95% intervals by Student's t.
+    r"""A power law :math:`\tau = c N^\gamma`.
 
-    It has the ``exponent`` :math:`\gamma`, the ``prefactor`` c, and the number of ``points``, pairs
-    of N and tau that it is fitted to.
+    It has the ``exponent`` :math:`\gamma`, with its 95% interval by Student's t, the ``prefactor``
+    c, and the number of ``points``, pairs of N and tau that it is fitted to.
     """
 
     exponent: Estimate
-    prefactor: Estimate
+    prefactor: float
     points: int
 
     def __call__(self, n: float) -> float:
         """Return what the power law gives for N."""
-        return float(self.prefactor.value * n**self.exponent.value)
+        return float(self.prefactor * n**self.exponent.value)
 
 
 def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
@@ -293,12 +293,6 @@ def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
     if len(pairs) < 3 or any(x <= 0 or y <= 0 for x, y in pairs):
         raise ValueError(f"tau: {len(pairs)} finite values; accepted: at least 3, positive")
     fit = linregress([math.log(x) for x, _ in pairs], [math.log(y) for _, y in pairs])
-    wide = t.ppf(0.975, len(pairs) - 2)
-    slope, level = float(fit.slope), float(fit.intercept)
-    ends = (slope - wide * fit.stderr, slope + wide * fit.stderr)
-    levels = (level - wide * fit.intercept_stderr, level + wide * fit.intercept_stderr)
-    return PowerLaw(
-        Estimate(slope, *map(float, ends)),
-        Estimate(math.exp(level), *(math.exp(end) for end in levels)),
-        len(pairs),
-    )
+    margin = t.ppf(0.975, len(pairs) - 2) * fit.stderr
+    exponent = map(float, (fit.slope, fit.slope - margin, fit.slope + margin))
+    return PowerLaw(Estimate(*exponent), math.exp(fit.intercept), len(pairs))

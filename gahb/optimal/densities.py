@@ -303,11 +303,6 @@ class EmpiricalBayes(BaseDenoiser):
             average.add(logits, images)
         return average.mean.to(y).reshape(y.shape)
 
-    def log_weights(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Return the log posterior probabilities log p(x_i | y), (m, n)."""
-        logits = [logits for _, logits in self._blocks(y, sigma)]
-        return torch.cat(logits, dim=1).log_softmax(1)
-
     def _blocks(self, y: Tensor, sigma: Sigma | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield flattened training images and their unnormalized log posteriors by blocks.
 
