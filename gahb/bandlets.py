@@ -65,14 +65,7 @@ def analysis(x: Tensor, scales: int) -> tuple[Tensor, list[Tensor]]:
 
 
 def synthesis(approximation: Tensor, details: list[Tensor]) -> Tensor:
-    """Return the images (..., H, W) whose coefficients :func:`analysis` gives.
-
-    Examples
-    --------
-    >>> x = torch.rand(5, 32, 16)
-    >>> torch.allclose(synthesis(*analysis(x, scales=2)), x, atol=1e-5)
-    True
-    """
+    """Return the images (..., H, W) whose coefficients :func:`analysis` gives."""
     x = approximation
     for subbands in reversed(details):
         quarters = torch.cat([x.unsqueeze(-3), subbands], dim=-3)

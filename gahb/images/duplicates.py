@@ -45,14 +45,7 @@ def remove_duplicates(x: Tensor, threshold: float = DUPLICATES, *, centered: boo
 
 @torch.no_grad()
 def distinct_images(x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True) -> Tensor:
-    """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
-
-    Examples
-    --------
-    >>> x = torch.rand(3, 1, 8, 8)
-    >>> distinct_images(x[[0, 1, 0, 2, 1]])
-    tensor([0, 1, 3])
-    """
+    """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing."""
     check_batch("x", x)
     check_number("threshold", threshold, low=-1, high=1)
     kept = torch.empty(0, dtype=torch.long, device=x.device)

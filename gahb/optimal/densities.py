@@ -13,11 +13,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count, check_float, check_images, check_number, check_shape
+from gahb.checks import check_count, check_float, check_images, check_shape
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.store import random_numbers
-from gahb.vectors import check_batch, check_orthonormal, rows
+from gahb.vectors import check_batch, check_gray, check_orthonormal, rows
 
 BLOCK = 1024  # training images that are compared at a time: this bounds the memory alone
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
@@ -288,7 +288,7 @@ class EmpiricalBayes(BaseDenoiser):
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
-        check_training_images(x)
+        check_gray("x", x)
         self.register_buffer("images", x)
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
@@ -318,15 +318,6 @@ class EmpiricalBayes(BaseDenoiser):
                 images = images / 255
             half_energies = images.square().sum(1) / 2
             yield images, (noisy @ images.T - half_energies) / variance
-
-
-def check_training_images(x: Tensor) -> None:
-    if isinstance(x, Tensor) and x.dtype == torch.uint8:
-        check_images("x", x[:1].float())
-        return
-    check_images("x", x)
-    for extreme in x.aminmax():
-        check_number("x", float(extreme), low=0, high=1)
 
 
 class Oracle(BaseDenoiser):

@@ -25,8 +25,8 @@ from torch import Tensor
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
-from gahb.optimal.densities import Gaussian, RunningMean, check_training_images
-from gahb.vectors import gray_levels
+from gahb.optimal.densities import Gaussian, RunningMean
+from gahb.vectors import check_gray, gray_levels
 
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
@@ -41,7 +41,7 @@ class Masked(BaseDenoiser):
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
-        check_training_images(x)
+        check_gray("x", x)
         self.register_buffer("images", x)
 
     def masks(self, sigma: float) -> Tensor:
