@@ -187,7 +187,9 @@ def pick(
     size: int,
     subset: str = "S1",
     seed: int = 0,
-    **source: Any,
+    path: str | Path | None = None,
+    channels: int = 1,
+    duplicates: float = DUPLICATES,
 ) -> Tensor:
     """Return the images of the given numbers, from 0, without making those before them.
 
@@ -199,7 +201,7 @@ def pick(
     >>> torch.equal(picked[1], load("leaves", n=3, size=16)[2])
     True
     """
-    image_class, wanted = _checked(name, size, subset, seed, **source)
+    image_class, wanted = _checked(name, size, subset, seed, path, channels, duplicates)
     check_indices(indices)
     if isinstance(image_class, Drawn):
         images = image_class.draw(indices, size, subset, seed)
@@ -209,13 +211,7 @@ def pick(
 
 
 def _checked(
-    name: str,
-    size: int,
-    subset: str,
-    seed: int,
-    path: Any = None,
-    channels: int = 1,
-    duplicates: float = DUPLICATES,
+    name: str, size: int, subset: str, seed: int, path: Any, channels: int, duplicates: float
 ) -> tuple[Drawn | Stored, Wanted]:
     """Return the class of that name, and what is asked of it, if all arguments fit it."""
     check_choice("name", name, list(CLASSES))
