@@ -17,15 +17,17 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_images, check_number
+from gahb.checks import check_count, check_images
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.optimal.densities import Oracle
 
 __all__ = ["Bandlets", "OracleBandlets", "Wavelets", "wavelet_basis"]
 
-# The orthogonal families of PyWavelets: its discrete Meyer wavelet is only nearly so.
-WAVELETS = tuple(name for family in ("haar", "db", "sym", "coif") for name in pywt.wavelist(family))
+WAVELET = "sym4"  # an orthogonal one of PyWavelets
+CONSTANT = 3.0  # the threshold, in units of sigma
+DIRECTIONS = 8  # angles in [0, pi) along which coefficients of a square are put together
+SQUARES = (4, 8, 16)  # their sides in coefficients, each twice the one before
 COARSEST = 4  # coefficients per side that the coarsest scale keeps, at least
 ROUNDING = 9  # decimals to which distances are compared: pixels of one line are equally far
 
@@ -45,7 +47,7 @@ def scales_of_images(argument: str, x: Tensor) -> int:
     return scales
 
 
-def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]]:
+def analysis(x: Tensor, scales: int) -> tuple[Tensor, list[Tensor]]:
     """Return the wavelet coefficients of images, (..., H, W), on a number of scales.
 
     Each halves the sides. They are those of the coarsest scale, (..., H / 2^scales, W / 2^scales),
@@ -54,7 +56,7 @@ def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]
     """
     details = []
     for _ in range(scales):
-        rows, columns = _one_scale(x, -2, wavelet), _one_scale(x, -1, wavelet)
+        rows, columns = _one_scale(x, -2), _one_scale(x, -1)
         halves = (rows @ x @ columns.mT).unflatten(-1, (2, -1)).unflatten(-3, (2, -1))
         quarters = halves.movedim(-2, -3).flatten(-4, -3)
         x = quarters[..., 0, :, :]
@@ -62,55 +64,47 @@ def analysis(x: Tensor, wavelet: str, scales: int) -> tuple[Tensor, list[Tensor]
     return x, details
 
 
-def synthesis(approximation: Tensor, details: list[Tensor], wavelet: str) -> Tensor:
-    """Return the images (..., H, W) whose coefficients :func:`analysis` gives.
-
-    Examples
-    --------
-    >>> x = torch.rand(5, 32, 16)
-    >>> torch.allclose(synthesis(*analysis(x, "sym4", scales=2), "sym4"), x, atol=1e-5)
-    True
-    """
+def synthesis(approximation: Tensor, details: list[Tensor]) -> Tensor:
+    """Return the images (..., H, W) whose coefficients :func:`analysis` gives."""
     x = approximation
     for subbands in reversed(details):
         quarters = torch.cat([x.unsqueeze(-3), subbands], dim=-3)
         halves = quarters.unflatten(-3, (2, 2)).movedim(-3, -2)
         x = halves.flatten(-2, -1).flatten(-3, -2)
-        x = _one_scale(x, -2, wavelet).mT @ x @ _one_scale(x, -1, wavelet)
+        x = _one_scale(x, -2).mT @ x @ _one_scale(x, -1)
     return x
 
 
-def wavelet_basis(size: int, wavelet: str = "sym4") -> Tensor:
+def wavelet_basis(size: int) -> Tensor:
     """Return the wavelets of images, (size^2, 1, size, size) in float64, the coarsest first.
 
-    The size is even, from 8 pixels; the wavelet is an orthogonal one, by its name in PyWavelets.
+    The size is even, from 8 pixels.
 
     Examples
     --------
     >>> basis = wavelet_basis(16)
     >>> x = torch.rand(1, 16, 16).double()
     >>> coefficients = (basis * x).sum(dim=(1, 2, 3))
-    >>> torch.allclose(coefficients[:16], analysis(x, "sym4", scales=2)[0].flatten())
+    >>> torch.allclose(coefficients[:16], analysis(x, scales=2)[0].flatten())
     True
     """
     check_count("size", size, minimum=2 * COARSEST)
-    check_choice("wavelet", wavelet, WAVELETS)
     if size % 2:
         raise ValueError(f"size: {size} is odd; accepted: an even number of pixels")
     pixels = torch.eye(size**2, dtype=torch.float64).view(-1, size, size)
-    approximation, details = analysis(pixels, wavelet, scales_of(size))
+    approximation, details = analysis(pixels, scales_of(size))
     coefficients = [part.flatten(1) for part in (approximation, *reversed(details))]
     return torch.cat(coefficients, dim=1).T.reshape(-1, 1, size, size)
 
 
-def _one_scale(x: Tensor, dim: int, wavelet: str) -> Tensor:
-    return torch.from_numpy(_one_scale_matrix(x.shape[dim], wavelet)).to(x)
+def _one_scale(x: Tensor, dim: int) -> Tensor:
+    return torch.from_numpy(_one_scale_matrix(x.shape[dim])).to(x)
 
 
 @cache
-def _one_scale_matrix(side: int, wavelet: str) -> NDArray[np.float64]:
+def _one_scale_matrix(side: int) -> NDArray[np.float64]:
     """Return one scale of the transform of a line, orthogonal: low frequencies above high ones."""
-    low, high = pywt.dwt(np.eye(side), wavelet, mode="periodization", axis=0)
+    low, high = pywt.dwt(np.eye(side), WAVELET, mode="periodization", axis=0)
     return np.concatenate([low, high])
 
 
@@ -189,7 +183,7 @@ def best_approximation(
 
     This projects them on the basis vectors above the positive ``threshold`` of each, (n,).
     Gradients pass through the projection, not through the choice. ``directions`` and ``squares``
-    are as for :class:`Bandlets`; squares that borders cut become rectangles.
+    are as for :class:`OracleBandlets`; squares that borders cut become rectangles.
 
     Examples
     --------
@@ -218,7 +212,7 @@ def best_shrinkage(
     expected error, which is returned as well: a sum over coefficients, (n,).
 
     The noise of each has the standard deviation ``sigma``, (n,); ``directions`` and ``squares`` are
-    as for :class:`Bandlets`. Without directions there is only one basis.
+    as for :class:`OracleBandlets`. Without directions there is only one basis.
 
     Examples
     --------
@@ -311,16 +305,12 @@ def _in_rectangles(part: Tensor, rule: Rule, directions: int, side: int) -> tupl
 class Wavelets(BaseDenoiser):
     """Hard thresholding of the wavelet coefficients of y, the same basis for every image [1]_.
 
-    Coefficients below ``constant`` * sigma are set to zero, those of the coarsest scale are kept.
+    Coefficients below 3 sigma are set to zero, those of the coarsest scale are kept.
     Without shifts the denoiser is, at a given y, the orthogonal projection on the vectors that it
     keeps, and the eigenvalues of its Jacobian are 0 and 1. With shifts it averages projections.
 
     Parameters
     ----------
-    constant : float
-        Threshold in units of sigma.
-    wavelet : str
-        Orthogonal wavelet by its name in PyWavelets: ``haar``, ``db2``, ``sym4``, ``coif1`` ...
     shifts : int
         Average over the denoisers of images shifted by 0 ... shifts - 1 pixels down and across
         (cycle spinning [2]_); 1 for none.
@@ -341,23 +331,21 @@ class Wavelets(BaseDenoiser):
     True
     """
 
-    def __init__(self, constant: float = 3.0, wavelet: str = "sym4", shifts: int = 1) -> None:
+    def __init__(self, shifts: int = 1) -> None:
         super().__init__()
-        check_number("constant", constant, low=0)
-        check_choice("wavelet", wavelet, WAVELETS)
         check_count("shifts", shifts)
-        self.constant, self.wavelet, self.shifts = constant, wavelet, shifts
+        self.shifts = shifts
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
-        threshold = self.constant * noise_levels(sigma, len(y)).to(y)
+        threshold = CONSTANT * noise_levels(sigma, len(y)).to(y)
         return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
 
     def _denoised(self, y: Tensor, threshold: Tensor) -> Tensor:
-        approximation, details = analysis(y, self.wavelet, scales_of_images("y", y))
+        approximation, details = analysis(y, scales_of_images("y", y))
         kept = [self._thresholded(subbands, threshold) for subbands in details]
-        return synthesis(approximation, kept, self.wavelet)
+        return synthesis(approximation, kept)
 
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
         """Return subbands of one scale, (n, C, 3, h, w), for the threshold of each image, (n,)."""
@@ -373,15 +361,8 @@ class Bandlets(Wavelets):
 
     For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper).
     These are the simplest ones: directions are straight within a square, the transform is Haar's.
-
-    Parameters
-    ----------
-    constant, wavelet, shifts
-        As for :class:`Wavelets`.
-    directions : int
-        Number of angles in [0, pi).
-    squares : tuple of int
-        Sides of the squares in coefficients, each twice the one before.
+    Squares have sides of 4, 8 or 16 coefficients, and directions are at 8 angles. The ``shifts``
+    are those of :class:`Wavelets`.
 
     References
     ----------
@@ -397,23 +378,10 @@ class Bandlets(Wavelets):
     torch.Size([2, 1, 32, 32])
     """
 
-    def __init__(
-        self,
-        constant: float = 3.0,
-        wavelet: str = "sym4",
-        shifts: int = 1,
-        directions: int = 8,
-        squares: tuple[int, ...] = (4, 8, 16),
-    ) -> None:
-        super().__init__(constant, wavelet, shifts)
-        check_count("directions", directions)
-        check_squares(squares)
-        self.directions, self.squares = directions, squares
-
     def _thresholded(self, subbands: Tensor, threshold: Tensor) -> Tensor:
         each = subbands.flatten(0, 2)
         thresholds = threshold.repeat_interleave(len(each) // len(threshold))
-        best = best_approximation(each, thresholds, self.directions, self.squares)
+        best = best_approximation(each, thresholds, DIRECTIONS, SQUARES)
         return best.view_as(subbands)
 
 
@@ -434,8 +402,14 @@ class OracleBandlets(Oracle):
     directions are chosen as by :class:`Bandlets`, but from x and sigma, so that the expected error
     is smallest. It is at most that of the oracle in wavelets, which are among the bases.
 
-    Clean images x are (n, C, H, W), of even sides of at least 8 pixels; the other parameters are
-    those of :class:`Bandlets`. Without ``directions`` it is the oracle in wavelets.
+    Parameters
+    ----------
+    x : Tensor
+        Clean images, (n, C, H, W), of even sides of at least 8 pixels.
+    directions : int
+        Number of angles in [0, pi). Without any it is the oracle in wavelets.
+    squares : tuple of int
+        Sides of the squares in coefficients, each twice the one before.
 
     Examples
     --------
@@ -450,16 +424,14 @@ class OracleBandlets(Oracle):
     def __init__(
         self,
         x: Tensor,
-        wavelet: str = "sym4",
-        directions: int = 8,
-        squares: tuple[int, ...] = (4, 8, 16),
+        directions: int = DIRECTIONS,
+        squares: tuple[int, ...] = SQUARES,
     ) -> None:
         super().__init__(x)
-        check_choice("wavelet", wavelet, WAVELETS)
         check_count("directions", directions, minimum=0)
         check_squares(squares)
         self.scales = scales_of_images("x", x)
-        self.wavelet, self.directions, self.squares = wavelet, directions, squares
+        self.directions, self.squares = directions, squares
 
     def expected_mse(self, sigma: Sigma) -> Tensor:
         """Return the expected squared error (equation 12), a mean over pixels, (n,)."""
@@ -471,11 +443,11 @@ class OracleBandlets(Oracle):
     def _shrunk(self, y: Tensor, sigma: Sigma | None) -> tuple[Tensor, Tensor]:
         """Return estimates, (n, C, H, W), and their expected error, a sum over pixels, (n,)."""
         pair = torch.stack([in_double(self.images).to(y), y])
-        approximation, details = analysis(pair, self.wavelet, self.scales)
+        approximation, details = analysis(pair, self.scales)
         # In the coarsest scale there is nothing to choose, here as in Bandlets.
         coarsest, expected = self._subbands(approximation, sigma, directions=0)
         finer = [self._subbands(subbands, sigma, self.directions) for subbands in details]
-        estimate = synthesis(coarsest, [subbands for subbands, _ in finer], self.wavelet)
+        estimate = synthesis(coarsest, [subbands for subbands, _ in finer])
         return estimate, sum((error for _, error in finer), start=expected)
 
     def _subbands(

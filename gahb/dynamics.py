@@ -18,7 +18,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.intervals import Estimate, by_unit, fraction, resampled
-from gahb.metrics import psnr_curve
+from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.sampling import sample
 from gahb.settings import atomic_write, damaged
 from gahb.similarity import cosine_similarity, verdicts
@@ -29,8 +29,8 @@ __all__ = ["Dynamics", "PowerLaw", "follow", "power_law"]
 Model = Callable[..., Tensor]
 Snapshots = Iterable[tuple[int, Model]]
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 64  # images, of a curve
+AT = 20.0  # dB: the noise level at which a training is said to generalize
 KEPT = 8  # samples whose images are kept
 
 
@@ -49,34 +49,35 @@ class Dynamics:
     samples: Tensor  #: the first samples, (k, s, C, H, W) uint8, clipped to [0, 1]
     extras: Mapping[str, Tensor] = field(default_factory=dict)  #: what else was measured, (k, ...)
 
-    def tau_gen(self, input_psnr: float = 20.0, tolerance: float = 0.5) -> Estimate:
+    def tau_gen(self, tolerance: float = 0.5) -> Estimate:
         r"""Return :math:`\tau_\mathrm{gen}`, from which update on a network is as good as it gets.
 
         The first update at which the test PSNR is within ``tolerance`` dB of its best, linear in
-        the logarithm of the updates between two snapshots; the interval is over test images.
+        the logarithm of the updates between two snapshots, all at an input PSNR of 20 dB; the
+        interval is over test images.
         """
         check_number("tolerance", tolerance, low=0)
-        at = _means(self.on_test[:, self._level(input_psnr)])
-        return self._passage(at, at.amax(0) - tolerance)
+        means = _means(self.on_test[:, self._level])
+        return self._passage(means, means.amax(0) - tolerance)
 
-    def tau_psnr(self, output_psnr: float, input_psnr: float = 20.0) -> Estimate:
+    def tau_psnr(self, output_psnr: float) -> Estimate:
         """Return the first update at which the test PSNR reaches a level, or infinity.
 
-        The interval is over test images.
+        The input PSNR is 20 dB, and the interval is over test images.
         """
         check_number("output_psnr", output_psnr, low=-math.inf)
-        at = _means(self.on_test[:, self._level(input_psnr)])
-        return self._passage(at, torch.tensor(float(output_psnr)))
+        means = _means(self.on_test[:, self._level])
+        return self._passage(means, torch.tensor(float(output_psnr)))
 
-    def tau_gap(self, gap: float = 1.0, input_psnr: float = 20.0) -> Estimate:
-        r"""Return the update at which the train-test gap has opened by ``gap`` dB.
+    def tau_gap(self, gap: float = 1.0) -> Estimate:
+        r"""Return the update at which the train-test gap at 20 dB has opened by ``gap`` dB.
 
         An earlier sign of memory than copies. It counts from where the gap was smallest, as some
         sets of images are easier than others. Infinite if the training never gets there. The
         interval is over training and test images.
         """
         check_number("gap", gap, low=0)
-        level = self._level(input_psnr)
+        level = self._level
         above = _means(self.on_train[:, level], seed=1) - _means(self.on_test[:, level])
         return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)))
 
@@ -92,11 +93,12 @@ class Dynamics:
         """Return the share of samples that are copies, by number of updates."""
         return dict(zip(self.updates.tolist(), map(fraction, self.copies), strict=True))
 
-    def _level(self, input_psnr: float) -> int:
-        levels = self.input_psnr.tolist()
-        if input_psnr not in levels:
-            raise ValueError(f"input_psnr: {input_psnr:g} is not measured; accepted: {levels}")
-        return levels.index(input_psnr)
+    @property
+    def _level(self) -> int:
+        levels: list[float] = self.input_psnr.tolist()
+        if AT not in levels:
+            raise ValueError(f"input_psnr: {levels}; accepted: some with {AT:g} dB among them")
+        return levels.index(AT)
 
     def _passage(self, means: Tensor, level: Tensor) -> Estimate:
         """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level."""
@@ -260,19 +262,19 @@ def _judged(
 
 @dataclass(frozen=True)
 class PowerLaw:
-    r"""A power law :math:`\tau = c N^\gamma`, with 95% intervals by Student's t.
+    r"""A power law :math:`\tau = c N^\gamma`.
 
-    It has the ``exponent`` :math:`\gamma`, the ``prefactor`` c, and the number of ``points``, pairs
-    of N and tau that it is fitted to.
+    It has the ``exponent`` :math:`\gamma`, with its 95% interval by Student's t, the ``prefactor``
+    c, and the number of ``points``, pairs of N and tau that it is fitted to.
     """
 
     exponent: Estimate
-    prefactor: Estimate
+    prefactor: float
     points: int
 
     def __call__(self, n: float) -> float:
         """Return what the power law gives for N."""
-        return float(self.prefactor.value * n**self.exponent.value)
+        return float(self.prefactor * n**self.exponent.value)
 
 
 def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
@@ -291,12 +293,6 @@ def power_law(n: Sequence[float], tau: Sequence[float]) -> PowerLaw:
     if len(pairs) < 3 or any(x <= 0 or y <= 0 for x, y in pairs):
         raise ValueError(f"tau: {len(pairs)} finite values; accepted: at least 3, positive")
     fit = linregress([math.log(x) for x, _ in pairs], [math.log(y) for _, y in pairs])
-    wide = t.ppf(0.975, len(pairs) - 2)
-    slope, level = float(fit.slope), float(fit.intercept)
-    ends = (slope - wide * fit.stderr, slope + wide * fit.stderr)
-    levels = (level - wide * fit.intercept_stderr, level + wide * fit.intercept_stderr)
-    return PowerLaw(
-        Estimate(slope, *map(float, ends)),
-        Estimate(math.exp(level), *(math.exp(end) for end in levels)),
-        len(pairs),
-    )
+    margin = t.ppf(0.975, len(pairs) - 2) * fit.stderr
+    exponent = map(float, (fit.slope, fit.slope - margin, fit.slope + margin))
+    return PowerLaw(Estimate(*exponent), math.exp(fit.intercept), len(pairs))

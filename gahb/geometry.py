@@ -24,7 +24,7 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from gahb.basis import adaptive_basis
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import check_count, check_images
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.shuffled import shuffle
@@ -44,71 +44,49 @@ __all__ = [
 ]
 
 WHOLE = 1024  # pixels up to which all of a matrix is decomposed, whatever its spectrum
+RADIUS = 3  # pixels: the largest distance of neighbors whose patches are compared
+PATCH = 3  # pixels: the side of the patches
+CONTRAST = 0.1  # difference of gray levels from which an edge counts as a contour
+CONSTANT = 3.0  # the threshold for coefficients, in units of sigma
 SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
 
 
-def grid_laplacian(image: Tensor, contrast: float | None = 0.1) -> csr_array:
+def grid_laplacian(image: Tensor) -> csr_array:
     r"""Return the Laplacian of the pixel grid with edges that are weak across contours.
 
     Horizontal and vertical neighbors i, j have the weight
-    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`, h being the ``contrast``. The matrix, (H W, H W),
-    is symmetric and positive semidefinite.
-
-    Parameters
-    ----------
-    image : Tensor
-        One image, (1, C, H, W).
-    contrast : float, optional
-        Difference of gray levels from which an edge counts as a contour; with None all weights
-        are 1, and the smoothest vectors are cosines (those of the DCT).
+    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`: a difference of gray levels from h = 0.1 on
+    counts as a contour. Without any, all weights are 1, and the smoothest vectors are cosines
+    (those of the DCT). Of one image, (1, C, H, W), the matrix is (H W, H W), symmetric and positive
+    semidefinite.
 
     Examples
     --------
     >>> grid_laplacian(torch.zeros(1, 1, 2, 2)).toarray()[0]
     array([ 2., -1., -1.,  0.])
     """
-    if contrast is not None:
-        check_number("contrast", contrast, low=1e-6)
-    return _laplacian(image, [(0, 1), (1, 0)], patch=1, contrast=contrast)
+    return _laplacian(image, [(0, 1), (1, 0)], patch=1)
 
 
-def patch_laplacian(
-    image: Tensor, radius: float = 3.0, patch: int = 3, contrast: float = 0.1
-) -> csr_array:
+def patch_laplacian(image: Tensor) -> csr_array:
     r"""Return the Laplacian in which neighbors count by how alike the patches around them are.
 
-    All pixels within ``radius`` of one another have an edge, of the weight
+    All pixels within 3 pixels of one another have an edge, of the weight
     :math:`w_{ij} = \exp(-\|p_i - p_j\|^2 / 2 h^2)`, the norm being the root mean square over a
-    patch, and h the ``contrast``.
-
-    Parameters
-    ----------
-    image, contrast
-        As for :func:`grid_laplacian`, of whose kind the result is.
-    radius : float
-        Largest distance of pixels with an edge.
-    patch : int
-        Side of the patches, odd; beyond the border the image is mirrored.
+    patch of 3 x 3 pixels, and h = 0.1. Beyond the border the image is mirrored. Image and result
+    are as for :func:`grid_laplacian`.
 
     Examples
     --------
-    >>> flat = torch.zeros(1, 1, 4, 4)
-    >>> int((patch_laplacian(flat, radius=1) != grid_laplacian(flat)).nnz)
-    0
+    >>> patch_laplacian(torch.zeros(1, 1, 8, 8)).diagonal().max()  # of neighbors, in the middle
+    np.float64(28.0)
     """
-    check_number("radius", radius, low=1.0)
-    check_number("contrast", contrast, low=1e-6)
-    check_count("patch", patch)
-    if patch % 2 == 0:
-        raise ValueError(f"patch: {patch} is even; accepted: an odd number of pixels")
-    reach = range(-int(radius), int(radius) + 1)
-    half = [(i, j) for i in reach for j in reach if (i, j) > (0, 0) and i**2 + j**2 <= radius**2]
-    return _laplacian(image, half, patch, contrast)
+    reach = range(-RADIUS, RADIUS + 1)
+    half = [(i, j) for i in reach for j in reach if (i, j) > (0, 0) and i**2 + j**2 <= RADIUS**2]
+    return _laplacian(image, half, PATCH)
 
 
-def _laplacian(
-    image: Tensor, offsets: list[tuple[int, int]], patch: int, contrast: float | None
-) -> csr_array:
+def _laplacian(image: Tensor, offsets: list[tuple[int, int]], patch: int) -> csr_array:
     """Laplacian of the graph with an edge at each of the offsets, (down, right), of every pixel."""
     check_images("image", image)
     if len(image) != 1:
@@ -123,8 +101,7 @@ def _laplacian(
         here = (slice(None, height - down), slice(max(0, -right), width - max(0, right)))
         there = (slice(down, None), slice(max(0, right), width - max(0, -right)))
         difference = (features[:, *here] - features[:, *there]).square().mean(0)
-        scale = torch.inf if contrast is None else 2 * contrast**2
-        parts = ((-difference / scale).exp(), number[here], number[there])
+        parts = ((-difference / (2 * CONTRAST**2)).exp(), number[here], number[there])
         edges.append([part.flatten() for part in parts])
     weights, starts, ends = (torch.cat(parts).numpy() for parts in zip(*edges, strict=True))
     graph = coo_array((weights, (starts, ends)), shape=(number.numel(),) * 2)
@@ -340,15 +317,13 @@ def _harmonics_of(images: Tensor, k: int) -> dict[str, list[Tensor]]:
 class GraphHarmonics(BaseDenoiser):
     r"""Hard thresholding in the harmonics of a graph that is made from the noisy image itself.
 
-    In the orthonormal basis of all eigenvectors of a Laplacian, coefficients below ``constant``
-    times sigma are set to zero. The first Laplacian is that of the plain grid, whose harmonics are
+    In the orthonormal basis of all eigenvectors of a Laplacian, coefficients below 3 sigma are set
+    to zero. The first Laplacian is that of the plain grid, whose harmonics are
     cosines; each next one is made from the estimate that the one before has given. Nothing is
     learned: it shows what an adaptive basis is worth on its own.
 
     Parameters
     ----------
-    constant : float
-        Threshold in units of sigma.
     rounds : int
         How often :func:`patch_laplacian` is made from an estimate; 0 for thresholding in cosines.
 
@@ -359,11 +334,10 @@ class GraphHarmonics(BaseDenoiser):
     torch.Size([2, 1, 8, 8])
     """
 
-    def __init__(self, constant: float = 3.0, rounds: int = 1) -> None:
+    def __init__(self, rounds: int = 1) -> None:
         super().__init__()
-        check_number("constant", constant, low=0)
         check_count("rounds", rounds, minimum=0)
-        self.constant, self.rounds = constant, rounds
+        self.rounds = rounds
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimate of the clean images, (n, 1, H, W), of the dtype of ``y``."""
@@ -386,7 +360,7 @@ class GraphHarmonics(BaseDenoiser):
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
         coefficients = vectors.flatten(1) @ y.flatten()
-        kept = coefficients * (coefficients.abs() > self.constant * sigma)
+        kept = coefficients * (coefficients.abs() > CONSTANT * sigma)
         estimate: Tensor = (kept @ vectors.flatten(1)).view(y.shape)
         return estimate
 

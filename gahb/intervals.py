@@ -26,7 +26,6 @@ __all__ = [
     "mean",
     "median",
     "of_means",
-    "quantile",
     "resampled",
 ]
 
@@ -158,22 +157,11 @@ def by_unit(values: Tensor, units: Sequence[Hashable]) -> Tensor:
     return middle + sums * len(numbers) / len(units)
 
 
-# --- Quantiles and fractions ---
+# --- Medians and fractions ---
 
 
 def median(values: Tensor) -> Estimate:
     """Return the median of finite values (n,), or of k values of each of n units, (n, k).
-
-    Examples
-    --------
-    >>> print(median(torch.arange(101.0)))
-    50.00 [40.15, 59.85]
-    """
-    return quantile(values, 0.5)
-
-
-def quantile(values: Tensor, q: float) -> Estimate:
-    """Return the quantile q of finite values (n,), or of k values of each of n units, (n, k).
 
     Its interval lies between the quantiles at both ends of the interval of the fraction of values
     below it [1]_; of fewer than 8 units there is none.
@@ -182,15 +170,20 @@ def quantile(values: Tensor, q: float) -> Estimate:
     ----------
     .. [1] R. S. Woodruff. Confidence intervals for medians and other position measures. Journal of
        the American Statistical Association 47, 1952.
+
+    Examples
+    --------
+    >>> print(median(torch.arange(101.0)))
+    50.00 [40.15, 59.85]
     """
     checked = _checked(values)
     ordered = checked.flatten().sort().values
-    value = ordered.quantile(q)
+    value = ordered.quantile(0.5)
     if len(checked) < FEWEST:
         return Estimate(float(value), *UNKNOWN)
     below = (checked < value).double() + (checked == value).double() / 2
-    margin = Z * math.sqrt(q * (1 - q) / _independent(below))
-    ends = ordered.new_tensor([q - margin, q + margin])
+    margin = Z * math.sqrt(0.25 / _independent(below))
+    ends = ordered.new_tensor([0.5 - margin, 0.5 + margin])
     # The i-th of n ordered values stands for the fraction (i - 1/2) / n.
     position = (ends * len(ordered) - 0.5).clamp(0, len(ordered) - 1)
     first, last = position.floor().long(), position.ceil().long()

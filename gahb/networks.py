@@ -6,7 +6,7 @@ import copy
 import re
 from collections.abc import Callable, Mapping
 from functools import partial
-from itertools import pairwise
+from itertools import pairwise, product
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -430,8 +430,11 @@ def receptive_field(
 # --- The checkpoints that the paper's authors released ---
 
 
-# Our names of the tensors of a normalized convolution, by the released ones.
-NORM = {"gammas": "norm.gamma", "running_sd": "norm.running_sd", "weight": "conv.weight"}
+# Kinds of tensors and parts of networks: their released names, and ours. In each part, the tensors
+# of one kind come in the same order, whatever stands between them.
+KINDS = {"weight": "weight", "gammas": "gamma", "running_sd": "running_sd"}
+UNET_PARTS = {"mid_block": "middle"} | {part: part for part in ("encoder", "decoder", "upsample")}
+BFCNN_PARTS = {"(conv|BN)_layers": ""}
 
 
 def from_released(
@@ -458,23 +461,26 @@ def from_released(
     ):
         raise TypeError("released: not a state dictionary; accepted: names of weights and tensors")
     weights = {key.removeprefix("module."): value for key, value in released.items()}
-    network: UNet | BFCNN
     if any(key.startswith("conv_layers.") for key in weights):
-        renamed = {_bfcnn_key(key): value for key, value in weights.items()}
-        sizes = _architecture(weights, "conv_layers", "conv_layers.0.weight")
-        network = BFCNN(*sizes, first_linear=first_layer_linear)
-        # The number of the last convolution depends on the depth.
-        last = f"hidden.{len(network.hidden)}.conv.weight"
-        renamed = {"last.weight" if key == last else key: v for key, v in renamed.items()}
+        parts, first = BFCNN_PARTS, "conv_layers.0.weight"
     elif any(key.startswith("encoder.") for key in weights):
-        renamed = {_unet_key(key): value for key, value in weights.items()}
-        network = UNet(*_architecture(weights, "encoder", "encoder.0.0.weight"))
+        parts, first = UNET_PARTS, "encoder.0.0.weight"
     else:
         raise ValueError(
             f"released: keys {list(weights)[:3]} are of no released network; "
             "accepted: those of its UNet (encoder...) or BF_CNN (conv_layers...)"
         )
-    _load(network, renamed)
+    for key in weights:
+        if not re.fullmatch(rf"({'|'.join(parts)})(\.\d+)+\.({'|'.join(KINDS)})", key):
+            raise ValueError(f"released: the key {key} is not one of the released network")
+    if first not in weights:
+        raise ValueError(f"released: the key {first} is missing")
+    numbers = (_numbers(key)[0] for key in weights if key.split(".")[0] == first.split(".")[0])
+    sizes = (1 + max(numbers), *weights[first].shape[:2])
+    network: UNet | BFCNN = (
+        UNet(*sizes) if parts is UNET_PARTS else BFCNN(*sizes, first_linear=first_layer_linear)
+    )
+    network.load_state_dict(_renamed(weights, network.state_dict(), parts))
     return network.eval()
 
 
@@ -491,55 +497,25 @@ def _read(path: Path) -> Any:
         ) from error
 
 
-def _architecture(weights: Mapping[str, Tensor], part: str, first: str) -> tuple[int, int, int]:
-    """Return the depth, width and channels of a network, by its parts and first convolution."""
-    if first not in weights:
-        raise ValueError(f"released: the key {first} is missing")
-    depth = 1 + max(int(key.split(".")[1]) for key in weights if key.startswith(f"{part}."))
-    width, channels = weights[first].shape[:2]
-    return depth, width, channels
+def _numbers(key: str) -> tuple[int, ...]:
+    return tuple(int(part) for part in key.split(".") if part.isdigit())
 
 
-def _bfcnn_key(key: str) -> str:
-    """Return our name of a weight of the released BF_CNN, but for the last convolution's."""
-    match = re.fullmatch(r"(conv_layers|BN_layers)\.(\d+)\.(weight|gammas|running_sd)", key)
-    if match is None:
-        raise ValueError(f"released: the key {key} is not one of the released BF_CNN")
-    kind, index, tensor = match[1], int(match[2]), match[3]
-    if kind == "BN_layers":
-        return f"hidden.{index}.{NORM[tensor]}"
-    return "first.weight" if index == 0 else f"hidden.{index - 1}.conv.weight"
-
-
-def _unet_key(key: str) -> str:
-    """Return our name of a weight of the released UNet.
-
-    A released block lists convolution, normalization and ReLU one by one; ours groups them. Only
-    the first convolution (no normalization behind it) and the last stand alone in both.
-    """
-    if match := re.fullmatch(r"upsample\.(\d+)\.weight", key):
-        return f"upsample.{match[1]}.weight"
-    pattern = r"(?:(encoder|decoder)\.(\d+)|(mid_block))\.(\d+)\.(weight|gammas|running_sd)"
-    match = re.fullmatch(pattern, key)
-    if match is None:
-        raise ValueError(f"released: the key {key} is not one of the released UNet")
-    side, block, position, tensor = match[1] or "middle", match[2], int(match[4]), match[5]
-    path = side if side == "middle" else f"{side}.{block}"
-    if path == "encoder.0":
-        return f"{path}.0.weight" if position == 0 else f"{path}.2.{NORM[tensor]}"
-    if path == "decoder.0" and position == 3:
-        return f"{path}.1.weight"
-    return f"{path}.{position // 3}.{NORM[tensor]}"
-
-
-def _load(network: UNet | BFCNN, weights: Mapping[str, Tensor]) -> None:
-    """Load ``weights``, normalization constants (1, C, 1, 1) of the released code as (C,)."""
-    expected = network.state_dict()
-    if missing := sorted(expected.keys() ^ weights.keys()):
-        raise ValueError(f"released: {missing[0]} is missing or unexpected ({len(missing)} in all)")
-    for key, value in weights.items():
-        if value.numel() != expected[key].numel():
-            raise ValueError(
-                f"released: {key} has shape {tuple(value.shape)}, not {tuple(expected[key].shape)}"
-            )
-    network.load_state_dict({k: v.reshape(expected[k].shape) for k, v in weights.items()})
+def _renamed(
+    weights: Mapping[str, Tensor], expected: Mapping[str, Tensor], parts: Mapping[str, str]
+) -> dict[str, Tensor]:
+    """Return released weights by our names and in our shapes: constants (1, C, 1, 1) as (C,)."""
+    renamed = {}
+    for (part, our_part), (kind, our_kind) in product(parts.items(), KINDS.items()):
+        keys = sorted(filter(re.compile(rf"{part}\..*{kind}").fullmatch, weights), key=_numbers)
+        names = [n for n in expected if n.startswith(our_part) and n.endswith(f".{our_kind}")]
+        if len(keys) != len(names):
+            problem = f"{part}...{kind} is missing or unexpected"
+            raise ValueError(f"released: {problem}: {len(keys)}; accepted: {len(names)}")
+        for key, name in zip(keys, names, strict=True):
+            value, shape = weights[key], expected[name].shape
+            if value.numel() != shape.numel():
+                accepted = tuple(shape)
+                raise ValueError(f"released: {key} has shape {tuple(value.shape)}, not {accepted}")
+            renamed[name] = value.reshape(shape)
+    return renamed

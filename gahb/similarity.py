@@ -37,6 +37,7 @@ MIXED = 4  # training images in a mixture
 MIXED_AT_A_TIME = 256  # images
 PROBES = 1000  # unseen images, at most, that show how similar mixtures are by chance
 ENOUGH = 20  # of them, for a quantile of 95%
+COPY = 1 / 3  # distance ratio below which a sample is a copy
 SAME = 0.95  # cosine above which the paper removes images as duplicates
 
 
@@ -86,12 +87,10 @@ def closest(
     *,
     by: str = "cosine",
     centered: bool = True,
-    block: int = BLOCK,
 ) -> Closest:
     """Find the ``k`` images of ``among`` that are closest to each image of ``x`` (Figures 2, 6).
 
-    Both are read ``block`` images at a time, which bounds the memory, below 0.5 GB for images of
-    80x80; only the order of equally close ones may depend on it.
+    Both are read 1,024 images at a time, which bounds the memory, below 0.5 GB for images of 80x80.
 
     Parameters
     ----------
@@ -115,20 +114,17 @@ def closest(
     check_batch("among", among, like=x)
     check_count("k", k, 1, len(among))
     check_choice("by", by, ("cosine", "distance", "direction"))
-    check_count("block", block)
-    found = [_closest(part, among, k, by, centered, block) for part in x.split(block)]
+    found = [_closest(part, among, k, by, centered) for part in x.split(BLOCK)]
     return Closest(*(torch.cat(parts) for parts in zip(*found, strict=True)))
 
 
-def _closest(
-    x: Tensor, among: Tensor, k: int, by: str, centered: bool, block: int
-) -> tuple[Tensor, Tensor]:
+def _closest(x: Tensor, among: Tensor, k: int, by: str, centered: bool) -> tuple[Tensor, Tensor]:
     """Return index and value, (n, k) each, for one block of images x."""
     vectors = rows if by == "distance" else directions
     own = vectors("x", x, centered)
     score, index = own.new_empty(len(x), 0), own.new_empty(len(x), 0, dtype=torch.long)
-    for start in range(0, len(among), block):
-        others = vectors("among", among[start : start + block].to(x.device), centered)
+    for start in range(0, len(among), BLOCK):
+        others = vectors("among", among[start : start + BLOCK].to(x.device), centered)
         new = own @ others.T
         if by != "cosine":  # -||x - x_i||^2 / 2, but for ||x||^2, which is common to all
             new -= others.square().sum(1) / 2
@@ -349,16 +345,15 @@ def verdicts(
     train: Tensor,
     unseen: Tensor | None = None,
     *,
-    ratio: float = 1 / 3,
     same: float | None = None,
-    between: str = "directions",
     flips: bool = False,
     shifts: int = 0,
 ) -> Verdicts:
     """Judge whether each sample is memorized, a spurious mixture, or new.
 
-    - *memorized*: a copy of a training image. Its distance ratio is below ``ratio``; or, as that is
-      undefined for N = 1, its similarity to the only training image is above ``same``.
+    - *memorized*: a copy of a training image. Its distance ratio, between directions, is below 1/3;
+      or, as that is undefined for N = 1, its similarity to the only training image is above
+      ``same``.
     - *spurious*: no such copy, yet made of the training set, in either of two ways. Another sample,
       from other noise, is the ``same``: training has put an attractor where there is no image
       [1]_. Or it has an affinity with the training set: a mixture of a few training images is more
@@ -376,8 +371,6 @@ def verdicts(
         Other images of the same class, such as the other subset. Mixtures are made of the first N;
         what is usual is told by those beyond, if there are 20. Without them, or for N = 1, only
         samples that recur count as spurious.
-    ratio, between : float, str
-        Distance ratio below which a sample is a copy, and what its distances are between.
     same : float, optional
         Centered cosine similarity, in [-1, 1], above which two images count as one, by default
         that of :func:`same_image`. The paper removes images as duplicates above 0.95.
@@ -397,7 +390,6 @@ def verdicts(
     >>> verdicts(torch.cat([train[:1], mixture, mixture, torch.rand(1, 1, 8, 8)]), train).each
     ('memorized', 'spurious', 'spurious', 'new')
     """
-    check_number("ratio", ratio, 0, 1)
     check_count("shifts", shifts, 0, (min(train.shape[-2:]) - 1) // 2)
     if unseen is not None:
         check_batch("unseen", unseen)
@@ -405,11 +397,11 @@ def verdicts(
     same = same_image(unseen) if same is None else same
     check_number("same", same, -1, 1)
     x, train = view(x), _center(train, shifts)
-    ratios = distance_ratio(x, train, between=between, same=same).cpu()
+    ratios = distance_ratio(x, train, same=same).cpu()
     nearest = closest(x, train)
     to_train, to_samples = nearest.value[:, 0].cpu(), _to_another(x)
     affinity, usual = _affinity(x, train, unseen, view, shifts)
-    copied = torch.where(ratios.isnan(), to_train > same, ratios < ratio)
+    copied = torch.where(ratios.isnan(), to_train > same, ratios < COPY)
     mixed = ~copied & ((to_samples > same) | (affinity > usual))
     number = torch.stack([copied, mixed, ~copied & ~mixed]).int().argmax(0)
     each = tuple(VERDICTS[i] for i in number.tolist())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_finite, check_images
+from gahb.checks import check_count, check_finite, check_images, check_number
 from gahb.devices import in_double, with_double
 
 ORTHONORMALITY = 1e-4  # of float32 vectors: inner products are this close to 0 and 1
@@ -22,6 +22,15 @@ def check_batch(argument: str, x: Tensor, like: Tensor | None = None) -> None:
     if like is not None and x.shape[1:] != like.shape[1:]:
         given, accepted = tuple(x.shape[1:]), tuple(like.shape[1:])
         raise ValueError(f"{argument}: images of {given}; accepted: of {accepted}, as the others")
+
+
+def check_gray(argument: str, x: Tensor, like: Tensor | None = None) -> None:
+    """Raise unless ``x`` is such a batch, of bytes or of gray levels in [0, 1]."""
+    check_batch(argument, x, like)
+    if x.is_floating_point():
+        check_finite(argument, x)
+        for extreme in x.aminmax():
+            check_number(argument, float(extreme), low=0, high=1)
 
 
 def check_orthonormal(argument: str, vectors: Tensor, accepted: str) -> None:

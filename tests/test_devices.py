@@ -180,7 +180,7 @@ def test_a_basis_is_the_same_on_another_device(f, far_f, k):
 PIXELS = torch.eye(256)
 EXACT = {
     "bandlets": OracleBandlets,
-    "disks": lambda x: optimal.Disks(16, order=4),
+    "disks": lambda x: optimal.Disks(16),
     "empirical": optimal.EmpiricalBayes,
     "gaussian": optimal.Gaussian.of,
     "mixture": lambda x: optimal.GaussianMixture(torch.ones(3) / 3, x, PIXELS.expand(3, -1, -1)),

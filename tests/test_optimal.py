@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.optimal import EmpiricalBayes
+from gahb.optimal import EmpiricalBayes, densities
 
 
 def training_images(n: int, side: int = 4, dtype: torch.dtype = torch.float64) -> Tensor:
@@ -38,6 +38,11 @@ def test_equals_the_definition(sigma: float) -> None:
     torch.testing.assert_close(EmpiricalBayes(x)(y, sigma), brute_force(y, x, sigma))
 
 
+def posterior(f: EmpiricalBayes, y: Tensor, sigma: float) -> Tensor:
+    """Probabilities p(x_i | y) by which it averages its images, (m, n)."""
+    return torch.cat([logits for _, logits in f._blocks(y, sigma)], dim=1).softmax(1)
+
+
 def test_close_images_are_told_apart_at_small_noise_in_high_dimension() -> None:
     """Two images of 80x80 at distance 5 sigma: logits of 10^7 whose difference is a few units."""
     sigma, side = 0.01, 80
@@ -45,7 +50,7 @@ def test_close_images_are_told_apart_at_small_noise_in_high_dimension() -> None:
     second = (first + 5 * sigma / side).clamp(max=1)
     x = torch.cat([first, second])
     y = noisy(first.lerp(second, 0.5).expand(8, -1, -1, -1), sigma)
-    weights = EmpiricalBayes(x).log_weights(y, sigma).exp()
+    weights = posterior(EmpiricalBayes(x), y, sigma)
     differences = (y.double()[:, None] - x.double()[None]).flatten(2).square().sum(2)
     expected = (-differences / (2 * sigma**2)).softmax(1)
     assert ((weights > 0.01) & (weights < 0.99)).any(), "the case must be undecided"
@@ -54,19 +59,19 @@ def test_close_images_are_told_apart_at_small_noise_in_high_dimension() -> None:
 
 @pytest.mark.parametrize("block", [1, 7, 29, 30, 1000])
 @pytest.mark.parametrize("sigma", [0.05, 0.5])
-def test_block_changes_nothing(block: int, sigma: float) -> None:
+def test_block_changes_nothing(block: int, sigma: float, monkeypatch) -> None:
     x = training_images(30)
-    y = noisy(x[:7], sigma)
-    whole, blocked = EmpiricalBayes(x), EmpiricalBayes(x, block=block)
-    torch.testing.assert_close(blocked(y, sigma), whole(y, sigma), atol=1e-12, rtol=0)
-    torch.testing.assert_close(blocked.log_weights(y, sigma), whole.log_weights(y, sigma))
+    y, f = noisy(x[:7], sigma), EmpiricalBayes(x)
+    estimate = f(y, sigma)
+    monkeypatch.setattr(densities, "BLOCK", block)
+    torch.testing.assert_close(f(y, sigma), estimate, atol=1e-12, rtol=0)
 
 
 def test_small_noise_gives_the_nearest_image_and_large_noise_the_mean() -> None:
     x = training_images(30)
     y = training_images(12) + 0.3
     nearest = torch.cdist(y.flatten(1), x.flatten(1)).argmin(1)
-    f = EmpiricalBayes(x, block=8)
+    f = EmpiricalBayes(x)
     torch.testing.assert_close(f(y, 1e-3), x[nearest])
     torch.testing.assert_close(f(y, 1e4), x.mean(0, keepdim=True).expand_as(y), atol=1e-6, rtol=0)
 
@@ -77,12 +82,15 @@ def test_small_noise_gives_the_nearest_image_and_large_noise_the_mean() -> None:
 @pytest.mark.parametrize(
     "jacobian", [torch.func.jacrev, torch.func.jacfwd], ids=["reverse", "forward"]
 )
-def test_jacobian_is_the_posterior_covariance_over_sigma_squared(jacobian, block: int) -> None:
+def test_jacobian_is_the_posterior_covariance_over_sigma_squared(
+    jacobian, block: int, monkeypatch
+) -> None:
+    monkeypatch.setattr(densities, "BLOCK", block)
     sigma, x = 0.4, training_images(5, side=2)
-    f = EmpiricalBayes(x, block=block)
+    f = EmpiricalBayes(x)
     y = noisy(x[:1], sigma)
     measured = jacobian(lambda y: f(y, sigma).flatten())(y).reshape(4, 4)
-    weights = f.log_weights(y, sigma).exp().flatten()
+    weights = posterior(f, y, sigma).flatten()
     deviations = (x - f(y, sigma)).flatten(1)
     covariance = torch.einsum("n,ni,nj->ij", weights, deviations, deviations)
     torch.testing.assert_close(measured, covariance / sigma**2)
@@ -129,9 +137,10 @@ def test_uint8_images_are_the_same_images() -> None:
 
 
 @pytest.mark.parametrize("block", [7, 1024])
-def test_each_noisy_image_can_have_its_own_noise_level(block: int) -> None:
+def test_each_noisy_image_can_have_its_own_noise_level(block: int, monkeypatch) -> None:
+    monkeypatch.setattr(densities, "BLOCK", block)
     x, sigma = training_images(30), torch.tensor([0.02, 0.3, 3.0], dtype=torch.float32)
-    f, y = EmpiricalBayes(x, block=block), noisy(x[:3], 0.3)
+    f, y = EmpiricalBayes(x), noisy(x[:3], 0.3)
     one_by_one = [f(y[i : i + 1], s) for i, s in enumerate(sigma.tolist())]
     torch.testing.assert_close(f(y, sigma), torch.cat(one_by_one))
 
@@ -146,7 +155,6 @@ def test_the_dtype_of_the_noisy_images_is_kept() -> None:
     ("call", "message"),
     [
         (lambda x: EmpiricalBayes(x)(x), "^sigma: not given"),
-        (lambda x: EmpiricalBayes(x).log_weights(x, None), "^sigma: not given"),
         (lambda x: EmpiricalBayes(x)(x, 0.0), r"^sigma: 0.0 is not a finite number"),
         (lambda x: EmpiricalBayes(x)(x, float("nan")), r"^sigma: nan is not"),
         (lambda x: EmpiricalBayes(x)(x, torch.ones(2)), "^sigma: 2 noise levels for 3 noisy"),
@@ -154,7 +162,6 @@ def test_the_dtype_of_the_noisy_images_is_kept() -> None:
         (lambda x: EmpiricalBayes(x)(x, torch.zeros(3)), r"^sigma: 0.0 is not a finite number"),
         (lambda x: EmpiricalBayes(x)(x, torch.ones(3, 1)), r"^sigma: .* of shape \(3, 1\) is not"),
         (lambda x: EmpiricalBayes(x)(x, torch.ones(3) / 0), r"^sigma: inf is not a finite"),
-        (lambda x: EmpiricalBayes(x, block=0), r"^block: 0 is not a whole number"),
         (lambda x: EmpiricalBayes(255 * x), r"^x: [\d.]+ is not a finite number in \[0, 1\]"),
         (lambda x: EmpiricalBayes(x[0]), r"^x: shape \(1, 4, 4\) is not"),
         (lambda x: EmpiricalBayes(x[:0]), r"^x: shape \(0, 1, 4, 4\) is not"),

@@ -59,6 +59,12 @@ def literal(x, y, sigma, radius, equivariant):
     return estimate
 
 
+def exact(machine):
+    """The same, with all patches compared in double precision."""
+    machine.precision = torch.float64
+    return machine
+
+
 @pytest.mark.parametrize("machine", [Local, EquivariantLocal])
 @pytest.mark.parametrize("side", [1, 3, 5])
 @pytest.mark.parametrize("sigma", [0.1, 1.0])
@@ -66,13 +72,13 @@ def test_a_local_machine_is_its_definition(machine, side, sigma):
     x, y = images(), noisy_images()
     equivariant = machine is EquivariantLocal
     expected = [literal(x, one, sigma, side // 2, equivariant) for one in y]
-    denoiser = machine(x, side, torch.float64) if equivariant else machine(x, side)
-    assert torch.allclose(denoiser(y, sigma), torch.stack(expected), atol=1e-10)
+    assert torch.allclose(exact(machine(x, side))(y, sigma), torch.stack(expected), atol=1e-10)
 
 
-def test_locality_from_the_covariance_is_its_definition():
+def test_locality_from_the_covariance_is_its_definition(monkeypatch):
+    monkeypatch.setattr("gahb.optimal.local.THRESHOLD", 0.15)
     x, y, sigma = images(40, 1), noisy_images(2, 1), 0.3
-    machine = CovarianceLocal(x, threshold=0.15)
+    machine = CovarianceLocal(x)
     d = x[0].numel()
     flat = x.flatten(1)
     centered = flat - flat.mean(0)
@@ -95,12 +101,7 @@ def test_locality_from_the_covariance_is_its_definition():
 @pytest.mark.parametrize("machine", [Local, EquivariantLocal, CovarianceLocal])
 def test_the_jacobian_is_the_derivative(machine, side, monkeypatch):
     monkeypatch.setattr("gahb.optimal.local.TOGETHER", 3)
-    options = {"precision": torch.float64} if machine is EquivariantLocal else {}
-    f = (
-        CovarianceLocal(images())
-        if machine is CovarianceLocal
-        else machine(images(), side, **options)
-    )
+    f = exact(machine(images(), *[side] * (machine is not CovarianceLocal)))
     y = noisy_images(1)
     derivative = torch.autograd.functional.jacobian(lambda y: f(y, 1.0), y).reshape(60, 60)
     assert derivative.abs().max() > 0.02
@@ -134,7 +135,7 @@ def test_neither_blocks_nor_batches_change_the_estimate(monkeypatch):
     levels = torch.tensor([0.2, 0.7])
     for machine in (
         Local(x, {0.2: 3, 0.7: 5}),
-        EquivariantLocal(x, 3, torch.float64),
+        exact(EquivariantLocal(x, 3)),
         CovarianceLocal(x),
     ):
         whole = machine(y, levels)
@@ -168,9 +169,10 @@ def test_bytes_stand_for_gray_levels():
         assert torch.allclose(machine(x)(y, 0.3), machine(x.float() / 255)(y, 0.3), atol=1e-6)
 
 
-def test_at_a_threshold_of_zero_all_pixels_count():
+def test_at_a_threshold_of_zero_all_pixels_count(monkeypatch):
+    monkeypatch.setattr("gahb.optimal.local.THRESHOLD", 0)
     x, y = images(), noisy_images()
-    machine = CovarianceLocal(x, threshold=0)
+    machine = CovarianceLocal(x)
     assert torch.allclose(machine(y, 0.3), EmpiricalBayes(x)(y, 0.3), atol=1e-10)
     assert isinstance(machine.gaussian, Gaussian)
 
@@ -178,8 +180,8 @@ def test_at_a_threshold_of_zero_all_pixels_count():
 def test_single_precision_is_enough():
     x, y = images(), noisy_images()
     for sigma in (0.05, 1.0):
-        exact = EquivariantLocal(x, 3, torch.float64)(y, sigma)
-        assert torch.allclose(EquivariantLocal(x, 3)(y, sigma), exact, atol=1e-5)
+        expected = exact(EquivariantLocal(x, 3))(y, sigma)
+        assert torch.allclose(EquivariantLocal(x, 3)(y, sigma), expected, atol=1e-5)
 
 
 @pytest.mark.parametrize(

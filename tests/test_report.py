@@ -556,7 +556,11 @@ def test_sets_that_share_images_are_refused(as_bytes) -> None:
         ({"train_b": images(N, 2)[..., :4]}, ValueError, r"^train_b: images of \(1, 8, 4\);"),
         ({"test": images(N, 2)[0]}, ValueError, r"^test: shape"),
         ({"train_a": 2 * images(N, 1) - 1}, ValueError, r"^train_a: -.* is not a finite number in"),
-        ({"test": torch.full((2, 1, SIDE, SIDE), torch.nan)}, ValueError, r"^test: nan is not"),
+        (
+            {"test": torch.full((2, 1, SIDE, SIDE), torch.nan)},
+            ValueError,
+            r"^test: holds NaN or infinity",
+        ),
         ({"samples": 0}, ValueError, r"^samples: 0 is not a whole number of at least 1$"),
         ({"input_psnr": []}, ValueError, r"^input_psnr: \[\] is not"),
         ({"schedule": "slow"}, ValueError, r"^schedule: 'slow' is unknown"),

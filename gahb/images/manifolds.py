@@ -73,9 +73,19 @@ def _sampled(
     return torch.tensor([draw(stream(seed, subset, i)) for i in indices], dtype=torch.float64)
 
 
-def _gray_levels(x: Tensor) -> Tensor:
-    """Return the nearest of 256 gray levels to images in [0, 1], uint8; others are clipped."""
-    return (255 * x).round().clamp(0, 255).byte()
+def _drawn(
+    parameters: Callable[[Sequence[int], str, int], Tensor], images: Callable[[Tensor, int], Tensor]
+) -> Callable[[Sequence[int], int, str, int], Tensor]:
+    """Return the function that draws images of given indices, uint8 (len(indices), 1, size, size).
+
+    Rounding to gray levels takes them off their manifold, by as much as noise at 59 dB does.
+    """
+
+    def draw(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
+        levels = 255 * images(parameters(indices, subset, seed), size)
+        return levels.round().clamp(0, 255).byte()
+
+    return draw
 
 
 def _pixel_centers(size: int) -> Tensor:
@@ -96,14 +106,6 @@ RADIUS = (0.125, 0.25)  # range, as fractions of the side
 GRAYS = (0.25, 0.75)  # mean gray levels of ground and disk
 GRAY_DEVIATION = 1 / 16  # standard deviation of either
 EDGE = 0.5  # standard deviation of the step across the contour, in pixels
-
-
-def draw_disks(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Return disks rounded to gray levels, uint8 (len(indices), 1, size, size).
-
-    Rounding takes them off their manifold, by as much as noise at 59 dB does.
-    """
-    return _gray_levels(disk_images(disk_parameters(indices, subset, seed), size))
 
 
 def disk_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
@@ -161,11 +163,6 @@ def disk_masks(geometry: Tensor, size: int) -> Tensor:
 BRIGHTNESS, BRIGHTNESS_DEVIATION = 0.5, 0.125  # of the factor that multiplies the face
 
 
-def draw_ray(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Return the face at several brightnesses, uint8 (len(indices), 1, size, size)."""
-    return _gray_levels(ray_images(ray_parameters(indices, subset, seed), size))
-
-
 def ray_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
     """Return the Gaussian factors s of the images s x, (len(indices), 1) in float64.
 
@@ -203,11 +200,6 @@ def ray_face(size: int) -> Tensor:
 AMPLITUDE, AMPLITUDE_DEVIATION = 0.5, 0.125  # of the amplitude, also the brightest gray level
 
 
-def draw_sines(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
-    """Return sine waves rounded to gray levels, uint8 (len(indices), 1, size, size)."""
-    return _gray_levels(sine_images(sine_parameters(indices, subset, seed), size))
-
-
 def sine_parameters(indices: Sequence[int], subset: str = "S1", seed: int = 0) -> Tensor:
     """Return phase, uniform in [0, 2 pi), and Gaussian amplitude, (len(indices), 2) in float64."""
 
@@ -240,3 +232,8 @@ def sine_waves(size: int) -> Tensor:
     angles = 2 * torch.pi * _pixel_centers(size)
     angle = angles + angles[:, None]
     return torch.stack([torch.ones_like(angle), angle.sin(), angle.cos()])[:, None] / 2
+
+
+draw_disks = _drawn(disk_parameters, disk_images)
+draw_ray = _drawn(ray_parameters, ray_images)
+draw_sines = _drawn(sine_parameters, sine_images)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from typing import ParamSpec
 
 import numpy as np
 import torch
@@ -17,16 +16,10 @@ from torch import Tensor
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch
 
-Arguments = ParamSpec("Arguments")
 
-
-def shuffled(images: Callable[Arguments, Tensor]) -> Callable[Arguments, Tensor]:
+def shuffled(images: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Return the function that gives the images of another one shuffled."""
-
-    def wrapper(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Tensor:
-        return shuffle(images(*args, **kwargs))
-
-    return wrapper
+    return lambda *args, **options: shuffle(images(*args, **options))
 
 
 def shuffle(x: Tensor) -> Tensor:

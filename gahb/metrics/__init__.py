@@ -2,7 +2,6 @@
 
 from gahb.intervals import Estimate as Estimate
 from gahb.metrics.comparison import Divergence as Divergence
-from gahb.metrics.comparison import agreement as agreement
 from gahb.metrics.comparison import best_predictors as best_predictors
 from gahb.metrics.comparison import error_dimensions as error_dimensions
 from gahb.metrics.comparison import kl_gap as kl_gap

@@ -13,14 +13,7 @@ from gahb.checks import as_numbers, check_images, check_number, check_shape
 from gahb.denoiser import SMALLEST
 from gahb.devices import in_double
 from gahb.intervals import Estimate
-from gahb.metrics.curves import (
-    Curve,
-    Function,
-    check_alike,
-    denoised,
-    psnr_from_sigma,
-    unit_noise,
-)
+from gahb.metrics.curves import Curve, Function, check_alike, denoised, unit_noise
 from gahb.vectors import check_orthonormal
 
 Name = TypeVar("Name")
@@ -29,14 +22,7 @@ Name = TypeVar("Name")
 # --- A subspace, such as a tangent space ---
 
 
-def error_dimensions(
-    f: Function,
-    x: Tensor,
-    bases: Tensor,
-    sigma: float,
-    seed: int = 0,
-    batch_size: int | None = None,
-) -> tuple[Tensor, Tensor]:
+def error_dimensions(f: Function, x: Tensor, bases: Tensor, sigma: float) -> tuple[Tensor, Tensor]:
     """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
     A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
@@ -44,7 +30,7 @@ def error_dimensions(
 
     Parameters
     ----------
-    f, x, sigma, seed, batch_size
+    f, x, sigma
         As for :func:`gahb.psnr_curve`, whose noise it is, at one noise level.
     bases : Tensor
         Orthonormal basis of the subspace of each image, (n, k, C, H, W).
@@ -60,7 +46,7 @@ def error_dimensions(
     accepted = f"an orthonormal basis of each image, ({len(x)}, k, C, H, W)"
     check_shape("bases", bases, accepted, lambda s: len(s) == 5 and s[:1] + s[2:] == x.shape)
     check_orthonormal("bases", bases, accepted)
-    error = denoised(f, x, unit_noise(x, seed), sigma, batch_size) - x
+    error = denoised(f, x, unit_noise(x, seed=0), sigma) - x
     error = in_double(error).cpu().flatten(1) / sigma
     vectors = in_double(bases).cpu().flatten(2)
     coordinates = torch.einsum("nkd,nd->nk", vectors, error)
@@ -94,7 +80,6 @@ def kl_gap(
     x: Tensor,
     sigma: Sequence[float] | Tensor,
     *,
-    exact: bool = True,
     seed: int = 0,
     batch_size: int | None = None,
 ) -> Divergence:
@@ -109,19 +94,19 @@ def kl_gap(
     Where f is itself the posterior mean of a density, the integral is the divergence from it [1]_.
     Over some of the noise levels, it is a lower estimate of that bound.
 
+    The difference of the errors has the same mean as ||f(y) - f*(y)||^2 (equation 24), which is
+    what is averaged: it varies much less from image to image.
+
     Parameters
     ----------
     f, f_star : callable
-        The denoiser and the optimal one, called as f(y, sigma), or f(y) where it is blind.
+        The denoiser and the optimal one, the posterior mean of the density of x, called as
+        f(y, sigma), or f(y) where it is blind.
     x : Tensor
         Clean images, drawn from the true density, (n, C, H, W), on the device of both.
     sigma : sequence of float
         At least three noise levels, increasing. The integral is by the trapezoidal rule over their
         logarithms, so that equal ratios are best.
-    exact : bool
-        ``f_star`` is the posterior mean of the density of x. Then the difference of the errors has
-        the same mean as ||f(y) - f*(y)||^2 (equation 24), which varies much less from image to
-        image. False takes the difference as it stands, for any reference.
     seed, batch_size : int
         As for :func:`gahb.psnr_curve`: image i meets the same noise at every level, in proportion.
 
@@ -146,11 +131,7 @@ def kl_gap(
     gaps = []
     for level in levels.tolist():
         ours, best = (in_double(denoised(g, x, noise, level, batch_size)) for g in (f, f_star))
-        difference = (ours - best).square()
-        if not exact:
-            clean = in_double(x)
-            difference = (ours - clean).square() - (best - clean).square()
-        gaps.append(difference.flatten(1).sum(1).cpu() / level**2)
+        gaps.append((ours - best).square().flatten(1).sum(1).cpu() / level**2)
     return _integrated(Curve.of(levels, torch.stack(gaps), x))
 
 
@@ -205,56 +186,18 @@ def r_squared(x_hat: Tensor, x: Tensor) -> Tensor:
     return 1 - (predicted - actual).square().sum(1) / variance
 
 
-def agreement(
-    f: Function,
-    reference: Function,
-    x: Tensor,
-    sigmas: Sequence[float],
-    seed: int = 0,
-    batch_size: int | None = None,
-) -> Curve:
-    """Return how much of a reference's estimates another denoiser predicts, r^2 by input PSNR.
-
-    ``curve.per_image`` holds :func:`r_squared` of each image, (k, n). Both get the same noisy
-    images. At small noise all denoisers give back nearly what they got, and r^2 is high for any:
-    compare it with that of ``lambda y: y``, which does nothing.
-
-    Parameters
-    ----------
-    f, reference, x, sigmas, seed, batch_size
-        Two denoisers, noise levels, and the others as for :func:`gahb.psnr_curve`.
-
-    Examples
-    --------
-    >>> x = torch.rand(8, 1, 16, 16)
-    >>> agreement(lambda y: 0.9 * y, lambda y: y, x, sigmas=[0.1, 0.5]).value > 0.8
-    tensor([True, True])
-    """
-    noise = unit_noise(x, seed)
-    for sigma in sigmas:
-        check_number("sigmas", sigma, low=SMALLEST)
-    per_image = [
-        r_squared(*(denoised(g, x, noise, sigma, batch_size) for g in (f, reference))).cpu()
-        for sigma in sigmas
-    ]
-    levels = torch.tensor([psnr_from_sigma(float(sigma)) for sigma in sigmas], dtype=torch.float64)
-    return Curve.of(levels, torch.stack(per_image), x)
-
-
 def best_predictors(
-    candidates: Mapping[Name, Function],
-    reference: Function,
-    x: Tensor,
-    sigmas: Sequence[float],
-    seed: int = 0,
+    candidates: Mapping[Name, Function], reference: Function, x: Tensor, sigmas: Sequence[float]
 ) -> dict[float, Name]:
     """Return at each noise level which of several denoisers agrees best with a reference.
 
     So the size of the patches of a local machine is chosen, on images that are held out: what is
     said of it later must be measured on others.
 
-    Candidates are denoisers by name, or by the size of their patches; the others as for
-    :func:`agreement`. The best one has the highest median of r^2 over images.
+    Candidates are denoisers by name, or by the size of their patches; all get the same noisy
+    versions of clean images x, (n, C, H, W). The best one has the highest median of
+    :func:`r_squared`. At small noise all denoisers give back nearly what they got, and it is high
+    for any: compare it with that of ``lambda y: y``, which does nothing.
 
     Examples
     --------
@@ -262,7 +205,14 @@ def best_predictors(
     >>> best_predictors(blurred, lambda y: y, torch.rand(4, 1, 8, 8), [0.1, 0.5])
     {0.1: 0.8, 0.5: 0.8}
     """
-    names = list(candidates)
-    curves = [agreement(f, reference, x, sigmas, seed) for f in candidates.values()]
-    medians = torch.stack([curve.per_image.median(1).values for curve in curves])
-    return dict(zip(sigmas, [names[i] for i in medians.argmax(0).tolist()], strict=True))
+    for sigma in sigmas:
+        check_number("sigmas", sigma, low=SMALLEST)
+    best, noise = {}, unit_noise(x, seed=0)
+    for sigma in sigmas:
+        expected = denoised(reference, x, noise, sigma)
+        found = {
+            name: float(r_squared(denoised(f, x, noise, sigma), expected).median())
+            for name, f in candidates.items()
+        }
+        best[sigma] = max(found, key=lambda name: found[name])
+    return best

@@ -21,6 +21,7 @@ from gahb.settings import progress
 Function = Callable[..., Tensor]
 Level = TypeVar("Level", float, Tensor)
 
+INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which trainings and reports measure denoisers
 HIGHEST_PSNR = 150.0  # dB: a mean squared error of 1e-15, the rounding of float32 images
 ROUNDING = 1e-6  # dB, of noise levels that count as the same
 LARGEST_PSNR = 758.0  # dB: of the smallest noise level in float32

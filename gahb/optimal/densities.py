@@ -13,12 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count, check_float, check_images, check_number, check_shape
+from gahb.checks import check_count, check_float, check_images, check_shape
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.store import random_numbers
-from gahb.vectors import check_batch, check_orthonormal, rows
+from gahb.vectors import check_batch, check_gray, check_orthonormal, rows
 
+BLOCK = 1024  # training images that are compared at a time: this bounds the memory alone
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
 
 
@@ -236,6 +237,24 @@ def _check_weights(weights: Any, k: int) -> None:
         raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 
 
+class RunningMean:
+    """Average under weights that are known by their logarithms, block after block."""
+
+    def __init__(self, shape: torch.Size, like: Tensor) -> None:
+        self.mean = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.log_mass = torch.full_like(self.mean[..., :1], -torch.inf)
+
+    def add(self, logits: Tensor, values: Tensor) -> None:
+        """Take in values (..., j, C) of log weights (..., m, j); the mean is (..., m, C)."""
+        highest = logits.amax(-1, keepdim=True)
+        weights = (logits - highest).exp()
+        total = weights.sum(-1, keepdim=True)
+        log_mass = torch.logaddexp(self.log_mass, highest + total.log())
+        share = (highest - log_mass).exp()
+        self.mean = self.mean * (self.log_mass - log_mass).exp() + share * (weights @ values)
+        self.log_mass = log_mass
+
+
 class EmpiricalBayes(BaseDenoiser):
     r"""Exact minimizer of the denoising error for a finite training set: perfect memorization.
 
@@ -254,8 +273,6 @@ class EmpiricalBayes(BaseDenoiser):
     ----------
     x : Tensor
         Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
-    block : int
-        Training images that are compared at a time: this bounds the memory, not the result.
 
     Examples
     --------
@@ -269,32 +286,22 @@ class EmpiricalBayes(BaseDenoiser):
 
     images: Tensor
 
-    def __init__(self, x: Tensor, block: int = 1024) -> None:
+    def __init__(self, x: Tensor) -> None:
         super().__init__()
-        check_training_images(x)
-        check_count("block", block)
+        check_gray("x", x)
         self.register_buffer("images", x)
-        self.block = block
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the posterior mean E[x | y] of noisy images (m, C, H, W), of the dtype of ``y``.
 
-        A running average over blocks keeps the memory at (m + block) images in float64; when
+        A running average over blocks keeps the memory at m + 1,024 images in float64; when
         gradients are recorded, autograd keeps all n of them.
         """
-        mean = torch.zeros_like(in_double(y)).flatten(1)
-        log_mass = mean.new_full((len(y), 1), -torch.inf)
+        flat = in_double(y).flatten(1)
+        average = RunningMean(flat.shape, flat)
         for images, logits in self._blocks(y, sigma):
-            block_mean = logits.softmax(1) @ images
-            block_log_mass = logits.logsumexp(1, keepdim=True)
-            log_mass = torch.logaddexp(log_mass, block_log_mass)
-            mean = mean + (block_log_mass - log_mass).exp() * (block_mean - mean)
-        return mean.to(y).reshape(y.shape)
-
-    def log_weights(self, y: Tensor, sigma: Sigma) -> Tensor:
-        """Return the log posterior probabilities log p(x_i | y), (m, n)."""
-        logits = [logits for _, logits in self._blocks(y, sigma)]
-        return torch.cat(logits, dim=1).log_softmax(1)
+            average.add(logits, images)
+        return average.mean.to(y).reshape(y.shape)
 
     def _blocks(self, y: Tensor, sigma: Sigma | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield flattened training images and their unnormalized log posteriors by blocks.
@@ -305,21 +312,12 @@ class EmpiricalBayes(BaseDenoiser):
         check_images("y", y, size=self.images.shape[1:], finite=False)
         noisy = in_double(y).flatten(1)
         variance = noise_levels(sigma, len(y)).to(noisy)[:, None] ** 2
-        for stored in self.images.split(self.block):
+        for stored in self.images.split(BLOCK):
             images = in_double(stored).flatten(1)
             if not stored.is_floating_point():
                 images = images / 255
             half_energies = images.square().sum(1) / 2
             yield images, (noisy @ images.T - half_energies) / variance
-
-
-def check_training_images(x: Tensor) -> None:
-    if isinstance(x, Tensor) and x.dtype == torch.uint8:
-        check_images("x", x[:1].float())
-        return
-    check_images("x", x)
-    for extreme in x.aminmax():
-        check_number("x", float(extreme), low=0, high=1)
 
 
 class Oracle(BaseDenoiser):

@@ -25,30 +25,13 @@ from torch import Tensor
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
-from gahb.optimal.densities import Gaussian, check_training_images
-from gahb.vectors import gray_levels
+from gahb.optimal.densities import Gaussian, RunningMean
+from gahb.vectors import check_gray, gray_levels
 
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
+THRESHOLD = 0.02  # of the largest entry of a row of the Wiener filter, which counts as large
 TOGETHER = 16  # pixels whose rows of the Jacobian are found at a time
-
-
-class RunningMean:
-    """Average under weights that are known by their logarithms, block after block."""
-
-    def __init__(self, shape: torch.Size, like: Tensor) -> None:
-        self.mean = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.log_mass = torch.full_like(self.mean[..., :1], -torch.inf)
-
-    def add(self, logits: Tensor, values: Tensor) -> None:
-        """Take in values (..., j, C) of log weights (..., m, j); the mean is (..., m, C)."""
-        highest = logits.amax(-1, keepdim=True)
-        weights = (logits - highest).exp()
-        total = weights.sum(-1, keepdim=True)
-        log_mass = torch.logaddexp(self.log_mass, highest + total.log())
-        share = (highest - log_mass).exp()
-        self.mean = self.mean * (self.log_mass - log_mass).exp() + share * (weights @ values)
-        self.log_mass = log_mass
 
 
 class Masked(BaseDenoiser):
@@ -58,7 +41,7 @@ class Masked(BaseDenoiser):
 
     def __init__(self, x: Tensor) -> None:
         super().__init__()
-        check_training_images(x)
+        check_gray("x", x)
         self.register_buffer("images", x)
 
     def masks(self, sigma: float) -> Tensor:
@@ -193,9 +176,6 @@ class EquivariantLocal(Local):
     ----------
     x, patch
         As for :class:`Local`. A thousand images of 32 x 32 pixels take some seconds an image.
-    precision : torch.dtype
-        In which patches of several places are compared; float32 takes half the time of float64,
-        for errors of some 1e-5.
 
     Examples
     --------
@@ -205,14 +185,9 @@ class EquivariantLocal(Local):
     tensor([[[[1., 0., 1., 0.]]]])
     """
 
-    def __init__(
-        self,
-        x: Tensor,
-        patch: int | Mapping[float, int],
-        precision: torch.dtype = torch.float32,
-    ) -> None:
-        super().__init__(x, patch)
-        self.precision = precision
+    # In which patches of several places are compared: in half the time of float64, for errors of
+    # some 1e-5.
+    precision = torch.float32
 
     def _denoised(self, y: Tensor, sigma: float) -> Tensor:
         estimate = super()._denoised(y, sigma)
@@ -281,16 +256,14 @@ class CovarianceLocal(Masked):
     r"""Analytic denoiser whose locality is that of the Wiener filter of the training images [1]_.
 
     Pixel q depends on those pixels that the best affine denoiser, :class:`gahb.optimal.Gaussian`,
-    uses for it: where row q of the matrix :math:`C (C + \sigma^2)^{-1}` is at least a share
-    ``threshold`` of its largest entry. No square has to be chosen, and the part need not be one.
+    uses for it: where row q of the matrix :math:`C (C + \sigma^2)^{-1}` is at least .02 of its
+    largest entry (in the code of [1]_, of the largest of all rows, each divided by its own pixel's
+    entry). No square has to be chosen, and the part need not be one.
 
     Parameters
     ----------
     x : Tensor
         Training images in [0, 1], (n, C, H, W), or uint8.
-    threshold : float
-        Smallest share of the largest entry of a row, .02 in the code of [1]_ (where the largest of
-        all rows counts, each divided by its own pixel's entry).
 
     References
     ----------
@@ -299,15 +272,13 @@ class CovarianceLocal(Masked):
 
     Examples
     --------
-    >>> pixels = torch.rand(1000, 1, 2, 2)  # independent: each depends on itself alone
-    >>> CovarianceLocal(pixels, threshold=0.3).masks(sigma=0.1)[0]
+    >>> pixels = torch.rand(100_000, 1, 2, 2)  # independent: each depends on itself alone
+    >>> CovarianceLocal(pixels).masks(sigma=0.1)[0]
     tensor([1., 0., 0., 0.], dtype=torch.float64)
     """
 
-    def __init__(self, x: Tensor, threshold: float = 0.02) -> None:
+    def __init__(self, x: Tensor) -> None:
         super().__init__(x)
-        check_number("threshold", threshold, low=0, high=1)
-        self.threshold = threshold
         self.gaussian = Gaussian.of(x)
 
     def masks(self, sigma: float) -> Tensor:
@@ -315,4 +286,4 @@ class CovarianceLocal(Masked):
         basis, variances = self.gaussian.basis, self.gaussian.variances
         weights = ((basis * (variances / (variances + sigma**2))) @ basis.T).abs()
         largest = weights.amax(1, keepdim=True)
-        return (weights >= self.threshold * largest).double()
+        return (weights >= THRESHOLD * largest).double()

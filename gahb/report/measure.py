@@ -17,13 +17,13 @@ from gahb.denoiser import limits_of
 from gahb.devices import device_of
 from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
+from gahb.metrics.curves import INPUT_PSNR
 from gahb.optimal import Gaussian
 from gahb.report.result import CAUSES, NAMES, Report
 from gahb.sampling import reverse_diffusion, sample
 from gahb.similarity import closest, cosine_similarity, same_image, verdicts
-from gahb.vectors import check_batch, gray_levels, repeated, rows
+from gahb.vectors import check_batch, check_gray, gray_levels, repeated, rows
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB
 MEASURED = 128  # images of a set on which the PSNR is measured
 COMPARED = 1000  # images of one set, at most, that are compared with all of the other
 KNOWN = 10_000  # images of one set, at most, that its mean and covariance are taken from
@@ -258,9 +258,7 @@ def _check_sets(train: Sequence[Tensor], test: Tensor | None) -> None:
     if test is not None:
         sets["test"] = test
     for name, x in sets.items():
-        check_batch(name, x, like=None if name == "train_a" else train[0])
-        for extreme in x.aminmax() if x.is_floating_point() else ():
-            check_number(name, float(extreme), low=0, high=1)
+        check_gray(name, x, like=None if name == "train_a" else train[0])
     first, last = train[0], train[-1]
     if len(first) != len(last):
         raise ValueError(f"train_b: {len(last)} images; accepted: {len(first)}, as in train_a")

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision
-from gahb.metrics import psnr_curve
+from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.settings import atomic_write, damaged, quiet
 from gahb.training import record
 from gahb.training.recipe import Recipe
@@ -208,7 +208,6 @@ def annealing(schedule: str, update: int, updates: int) -> float:
 # --- What is measured while a training runs, and at its end ---
 
 
-INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which every training is measured
 SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
 UNSEEN = 0.01  # dB that weights may change the PSNR by when they are rounded to half precision
 
