@@ -109,9 +109,11 @@ def contours(noise: Array, alpha: float) -> Array:
 def shares_below(heights: Array, size: int, blur: bool) -> Array:
     """Return the share of each pixel that lies below the contour, (m, size, size)."""
     points = heights.reshape(len(heights), 1, size, -1) * size
-    rows = np.arange(size)[:, None]
-    each = [np.clip(points[..., i] - rows, 0, 1) for i in range(points.shape[-1])]
-    below: Array = 1 - sum(each) / len(each)
+    edges = np.arange(size)[:, None]
+    above = np.zeros((len(heights), size, size))
+    for column in np.moveaxis(points, -1, 0):
+        above += np.clip(column - edges, 0, 1)
+    below: Array = 1 - above / points.shape[-1]
     if blur:
         padded = np.pad(below, [(0, 0), (1, 0), (1, 0)], mode="edge")
         rows = padded[:, 1:] + padded[:, :-1]
