@@ -51,7 +51,10 @@ def test_names_say_what_the_recipes_are(edition):
 def test_every_n_has_the_same_budget(edition, pattern, sets):
     found = recipes.find(pattern, edition)
     assert len({r.n for r in found}) * sets <= len(found)
-    assert len({(r.updates, r.batch, r.seed, r.optimizer, r.width) for r in found}) == 1
+    # The step of the first edition, muon-1, was as long; only the norms grow with it.
+    steps = {r.optimizer.removesuffix("-1") for r in found}
+    assert len(steps) == 1
+    assert len({(r.updates, r.batch, r.seed, r.width) for r in found}) == 1
 
 
 @pytest.mark.parametrize("edition", EDITIONS)

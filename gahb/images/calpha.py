@@ -30,7 +30,7 @@ FINENESS = 4  # points of the contour across a pixel
 # Of the contour's lowest frequency, as a fraction of the side: the RMS modulus of its Fourier
 # coefficient, which is half of its RMS amplitude.
 EXCURSION = 1 / 16
-BATCH = 8  # images drawn at a time: more leave the cache of a processor, and take twice as long
+BATCH = 8  # images drawn at a time: more leave the cache of a processor, and take longer
 
 
 def draw_calpha(
