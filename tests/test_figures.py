@@ -49,6 +49,10 @@ def histories() -> dict[int, History]:
     return {n: History(train[n], test[n]) for n in train}
 
 
+def one_history(train: dict, test: dict) -> Axes:
+    return figures.curve_against_updates({1: History(train, test)}, 0.1)
+
+
 def estimates() -> dict[str, dict[int, Estimate]]:
     falling = {n: Estimate(30 / n, 20 / n, 50 / n) for n in (1000, 10, 100)}
     return {"small": falling, "large": {10: Estimate(0.5, -0.1, 0.7)}}
@@ -57,9 +61,11 @@ def estimates() -> dict[str, dict[int, Estimate]]:
 EACH = [
     lambda ax=None: figures.psnr_curves(curves(SIZES), ax=ax, dashed=curves([1])),
     lambda ax=None: figures.gaps({10: gap_of(), 100: gap_of()}, ax=ax),
+    lambda ax=None: figures.curve_against_updates(histories(), sigma=0.1, ax=ax),
+    lambda ax=None: figures.image_grid({"clean": some_images()}, ax=ax),
     lambda ax=None: figures.curves_against("N", estimates(), "Gap (dB)", ax=ax),
 ]
-NAMES = ["psnr_curves", "gaps", "curves_against"]
+NAMES = ["psnr_curves", "gaps", "curve_against_updates", "image_grid", "curves_against"]
 
 
 @pytest.mark.parametrize("draw", EACH, ids=NAMES)
@@ -76,15 +82,7 @@ def test_one_new_figure_or_none_at_all(draw) -> None:
         assert (title.get_fontsize(), title.get_fontweight()) == (11, "bold")
 
 
-@pytest.mark.parametrize(
-    "draw",
-    [
-        *EACH,
-        lambda: figures.curve_against_updates(histories(), sigma=0.1),
-        lambda: figures.image_grid({"clean": some_images()}),
-    ],
-    ids=[*NAMES, "curve_against_updates", "image_grid"],
-)
+@pytest.mark.parametrize("draw", EACH, ids=NAMES)
 def test_settings_of_the_caller_survive(draw) -> None:
     theirs = {"figure.dpi": 77, "font.size": 5, "lines.linewidth": 9, "axes.grid": False}
     with matplotlib.rc_context(theirs):
@@ -248,14 +246,15 @@ def test_similarity_histograms_draw_every_value_and_its_median() -> None:
 
 
 def test_image_grid_puts_every_pixel_in_its_place() -> None:
-    clean, noisy = some_images(3), 2 * some_images(2)
+    clean, noisy = some_images(3), some_images(2) + 5
     ax = figures.image_grid({"clean": clean, 100: noisy}, columns=["a", "b", "c"])
     (picture,) = ax.images
     drawn, margin = picture.get_array(), 1
     assert drawn.shape == (8 + margin + 8, 3 * 8 + 2 * margin) and picture.get_clim() == (0, 1)
     np.testing.assert_array_equal(drawn[:8, 9:17], clean[1, 0])
-    np.testing.assert_array_equal(drawn[9:, :8], noisy[0, 0].clamp(max=1))
-    assert (drawn[9:, 18:] == 1).all() and (drawn[8] == 1).all() and (drawn[:, 8] == 1).all()
+    np.testing.assert_array_equal(drawn[9:, :8], noisy[0, 0])
+    assert drawn.mask[9:, 18:].all() and drawn.mask[8].all() and drawn.mask[:, 8].all()
+    assert not drawn.mask[:8, :8].any()
     assert [tick.get_text() for tick in ax.get_yticklabels()] == ["clean", "N = 100"]
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["a", "b", "c"]
     np.testing.assert_array_equal(ax.get_xticks(), [3.5, 12.5, 21.5])
@@ -274,10 +273,11 @@ def test_image_grid_draws_color_beside_gray() -> None:
     color, gray = torch.rand(2, 3, 4, 4) * 1.5, torch.rand(1, 1, 4, 4)
     (picture,) = figures.image_grid({"color": color, "gray": gray}).images
     pixels, margin = np.asarray(picture.get_array()), 1
-    assert pixels.shape == (4 + margin + 4, 4 + margin + 4, 3)
-    np.testing.assert_array_equal(pixels[:4, 5:], color[1].clamp(max=1).movedim(0, 2))
-    np.testing.assert_array_equal(pixels[5:, :4], gray[0].expand(3, 4, 4).movedim(0, 2))
-    assert (pixels[4] == 1).all() and (pixels[5:, 5:] == 1).all()  # white where nothing is
+    assert pixels.shape == (4 + margin + 4, 4 + margin + 4, 4)
+    np.testing.assert_array_equal(pixels[:4, 5:, :3], color[1].clamp(max=1).movedim(0, 2))
+    np.testing.assert_array_equal(pixels[5:, :4, :3], gray[0].expand(3, 4, 4).movedim(0, 2))
+    assert (pixels[:4, :4, 3] == 1).all() and (pixels[5:, :4, 3] == 1).all()
+    assert (pixels[4, :, 3] == 0).all() and (pixels[5:, 5:, 3] == 0).all()  # nothing is there
 
 
 def test_colors_are_ordered_and_belong_to_the_size() -> None:
@@ -297,6 +297,10 @@ def test_colors_are_ordered_and_belong_to_the_size() -> None:
         (lambda: figures.gaps({}), "^gaps: empty"),
         (lambda: figures.curve_against_updates({}, 0.1), "^histories: empty"),
         (lambda: figures.gap_map({}, 0.1), "^histories: empty"),
+        (lambda: one_history({}, {}), r"^histories\[1\]: train at updates \[\], test"),
+        (lambda: one_history({1: 2.0}, {}), r"^histories\[1\]: .*; accepted: some, the same"),
+        (lambda: one_history({1: 2.0}, {2: 2.0}), r"^histories\[1\]: .* \[1\], test at \[2\]"),
+        (lambda: one_history({0: 2.0}, {0: 2.0}), r"^histories\[1\]: .* of at least 1"),
         (lambda: figures.curve_against_updates(histories(), 0.0), "^sigma: 0.0 is not"),
         (lambda: figures.image_grid({}), "^rows: empty"),
         (lambda: figures.image_grid({"x": some_images()[0]}), r"^rows\['x'\]: shape"),

@@ -58,7 +58,8 @@ def test_vectors_of_color_images_are_drawn_in_color() -> None:
         vectors[k - 1] = vector[0]
         image = drawn(replace(basis, eigenvectors=vectors), k)
         expected = 0.5 + vector[0] / (2 * vector.abs().max())
-        np.testing.assert_allclose(image, expected.movedim(0, 2), atol=1e-6)
+        np.testing.assert_allclose(image[:, :, :3], expected.movedim(0, 2), atol=1e-6)
+        assert (image[:, :, 3] == 1).all()
 
 
 def test_of_vectors_of_other_channels_the_mean_is_drawn() -> None:

@@ -126,6 +126,14 @@ def test_coefficients_above_the_noise_are_counted() -> None:
         (lambda: figures.density_1d(in_the_plane(), 0.5), r"^y: shape \(601, 1, 1, 1\) is not"),
         (lambda: figures.density_2d(on_the_line(), 0.5), r"^y: shape \(3721, 1, 1, 2\) is not"),
         (lambda: figures.density_1d(on_the_line(), -0.5), "^sigma: -0.5 is not"),
+        (
+            lambda: figures.density_1d(on_the_line(), 0.5, span=(1.0, 0.0)),
+            r"^span: \(1.0, 0.0\) is not",
+        ),
+        (
+            lambda: figures.density_2d(in_the_plane(), 0.5, span=(1.0, 1.0)),
+            r"^span: \(1.0, 1.0\) is not",
+        ),
         (lambda: figures.curves_against("sigma", {}, ""), "^curves: empty"),
         (lambda: figures.rank_against_residual({}, {}, 0.1), "^traces: empty"),
         (

@@ -38,14 +38,20 @@ def slopes_against_noise(slopes: dict, expected: dict, ax=None, **options) -> Ax
     return curves_against("noise", slopes, y_label, ax, expected=expected, **options)
 
 
-def test_one_new_figure_or_none_at_all() -> None:
-    ax = psnr_slopes(curves(), EXPECTED, OVER)
+DRAWN = {
+    "psnr_slopes": lambda ax=None: psnr_slopes(curves(), EXPECTED, OVER, ax),
+    "slopes_against_noise": lambda ax=None: slopes_against_noise(slopes(), EXPECTED, ax),
+}
+
+
+@pytest.mark.parametrize("draw", DRAWN.values(), ids=DRAWN)
+def test_one_new_figure_or_none_at_all(draw) -> None:
+    ax = draw()
     assert plt.get_fignums() == [ax.figure.number]
     other = plt.figure().add_subplot()
-    assert slopes_against_noise(slopes(), EXPECTED, other) is other
+    assert draw(other) is other
     assert len(plt.get_fignums()) == 2
-    for each in (ax, other):
-        assert each.get_xlabel() == "Input PSNR (dB)" and "PSNR" in each.get_ylabel()
+    assert ax.get_xlabel() == "Input PSNR (dB)" and "PSNR" in ax.get_ylabel()
 
 
 def test_the_legend_has_the_fitted_and_the_expected_slope() -> None:

@@ -272,7 +272,7 @@ def test_one_model_is_enough() -> None:
     assert (report.verdict, report.nearer) == ("memorized", "undecided")
     assert len(report.gaps) == 1 and report.gaps[0].value[3:].min() > 20
     assert str(report).startswith("A was trained on 20 images.\n12 samples; fractions")
-    assert report_images(report).get_yticklabels()[1].get_text() == "sample of A"
+    assert report_images(report, count=3).get_yticklabels()[1].get_text() == "sample of A"
     assert report_similarities(report).get_ylabel() == "N = 20"
     assert len(report_curves(report)) == 2
 
@@ -497,9 +497,9 @@ def test_what_takes_long_shows_its_progress(monkeypatch) -> None:
 
 
 def test_it_is_drawn(memorized) -> None:
-    ax = report_images(memorized)
+    ax = report_images(memorized, count=3)
     assert [label.get_text() for label in ax.get_xticklabels()] == [
-        f"{similarity:.2f}" for similarity in memorized.between[:8]
+        f"{similarity:.2f}" for similarity in memorized.between[:3]
     ]
     mosaic = torch.as_tensor(ax.images[0].get_array().filled(torch.nan))
     torch.testing.assert_close(mosaic[:SIDE, :SIDE], memorized.nearest[0, 0, 0], check_dtype=False)
@@ -525,7 +525,7 @@ def test_colors_are_drawn_in_color_and_codes_gray(channels) -> None:
         *(EmpiricalBayes(x) for x in train), *train, samples=2, input_psnr=[10]
     )
     assert report.verdict == "memorized"
-    ax = report_images(report)
+    ax = report_images(report, count=2)
     mosaic = torch.as_tensor(np.ma.filled(ax.images[0].get_array(), np.nan))
     nearest = report.nearest[0, 0]
     expected = nearest.movedim(0, 2) if channels == 3 else nearest.mean(0)[:, :, None]
@@ -570,3 +570,8 @@ def test_bad_arguments(changes, error, message) -> None:
     arguments = {"train_a": images(N, 1), "train_b": images(N, 2), "samples": 2} | changes
     with pytest.raises(error, match=message):
         memorization_report(exact(), exact(), **arguments)
+
+
+def test_more_columns_than_samples_are_refused(memorized) -> None:
+    with pytest.raises(ValueError, match=r"^count: 13 is not a whole number from 1 to 12$"):
+        report_images(memorized, count=13)

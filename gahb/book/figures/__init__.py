@@ -4,9 +4,9 @@ What is drawn is a mapping: by number of training images N, which the legend wri
 which has one color in all figures, or by name. Shades are 95% intervals. All functions have the
 look of the book, whatever the settings of the caller.
 
-``ax=``, where a function has it, is where to draw; by default these are the axes of a new figure as
-wide as a page, and :func:`panels` makes several. ``legend=False`` leaves the legend out. Titles,
-limits and scales are the caller's, ``ax.set_title("Test images")``.
+``ax=`` is where to draw; by default these are the axes of a new figure as wide as a page, and
+:func:`panels` makes several. ``legend=False`` leaves the legend out. Titles, limits and scales are
+the caller's, ``ax.set_title("Test images")``.
 """
 
 from gahb.book.figures.curves import curve_against_updates as curve_against_updates

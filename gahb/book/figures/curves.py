@@ -16,7 +16,7 @@ from torch import Tensor, tensor
 
 from gahb.book.figures import look
 from gahb.book.figures.look import Label
-from gahb.checks import check_choice, check_number, check_range, check_type
+from gahb.checks import as_numbers, check_choice, check_number, check_range, check_type
 from gahb.denoiser import SMALLEST
 from gahb.metrics import Curve, Divergence, Estimate
 from gahb.training import History
@@ -144,17 +144,22 @@ def _checked(curves: Mapping[Any, Any], at: Sequence[float] | None) -> dict[Labe
     """Return curves none of which is empty: those that are sequences, as numbers by abscissa."""
     if at is not None:
         look.check_some("curves", curves, Sized, "a sequence of numbers, one for each of at")
-        for label, curve in curves.items():
-            if len(curve) != len(at):
-                given = f"{len(curve)} numbers for {len(at)} abscissas"
-                raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
-        x = [float(abscissa) for abscissa in at]
-        curves = {k: dict(zip(x, map(float, each), strict=True)) for k, each in curves.items()}
+        abscissas = as_numbers("at", at, "a sequence of numbers").tolist()
+        check_type("at", abscissas, list, "a sequence of numbers")
+        curves = {label: _by_abscissa(label, curves[label], abscissas) for label in curves}
     look.check_some("curves", curves, DRAWN, "a curve, or a mapping of abscissas to numbers")
     for label, curve in curves.items():
         if isinstance(curve, Mapping):
             look.check_some(f"curves[{label!r}]", curve, Estimate | Real, "an estimate or a number")
     return dict(curves)
+
+
+def _by_abscissa(label: Label, curve: Any, at: Sequence[float]) -> dict[float, float]:
+    if len(curve) != len(at):
+        given = f"{len(curve)} numbers for {len(at)} abscissas"
+        raise ValueError(f"curves[{label!r}]: {given}; accepted: one for each")
+    numbers = as_numbers(f"curves[{label!r}]", curve, "a sequence of numbers").tolist()
+    return dict(zip(at, numbers, strict=True))
 
 
 def _check_expected(curves: Mapping[Any, Any], expected: Mapping[Label, float] | None) -> None:
@@ -190,9 +195,10 @@ def psnr_curves(
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Input PSNR (dB)', 'Output PSNR (dB)')
     """
-    references = dashed or {}
-    if references:
-        look.check_some("dashed", references, Curve, "a curve")
+    references = {} if dashed is None else dashed
+    check_type("dashed", references, Mapping, "a mapping of labels to curves")
+    for label, curve in references.items():
+        check_type(f"dashed[{label!r}]", curve, Curve, "a curve")
     look.check_some("curves", curves)
     palette = look.colors([*curves, *(label for label in references if label not in curves)])
     line_styles = {dashed_label: look.REFERENCE} if references else {}
@@ -227,14 +233,19 @@ def gaps(gaps: Mapping[Label, Curve], ax: Axes | None = None, *, legend: bool = 
     look.check_some("gaps", gaps, DRAWN, "a curve")
     y_label, place = "Train − test PSNR (dB)", legend and "beside"
     ax = curves_against("noise", gaps, y_label, ax, scale=1, legend=place)
-    ticks_seen = max(map(abs, ax.get_ylim())) > 0.5  # at least two
-    ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS) if ticks_seen else MaxNLocator())
+    if max(map(abs, ax.get_ylim())) > 0.5:  # two of the ticks are seen
+        ax.yaxis.set_major_locator(FixedLocator(GAP_TICKS))
+    else:
+        ax.yaxis.set_major_locator(MaxNLocator())
     ax.yaxis.set_minor_locator(NullLocator())
     return ax
 
 
 def psnr_slopes(
-    curves: Mapping[Label, Curve], expected: Mapping[Label, float], over: tuple[float, float]
+    curves: Mapping[Label, Curve],
+    expected: Mapping[Label, float],
+    over: tuple[float, float],
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw output PSNR against input PSNR, and lines of the slopes of the theory (Figure 4).
 
@@ -251,12 +262,13 @@ def psnr_slopes(
     """
     look.check_some("curves", curves, Curve, "a curve")
     _check_expected(curves, expected)
+    over = check_range("over", over)
     drawn: dict[Label, Curve] = {}
     lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
         label = f"{name}, slope {curve.slope(*over).value:.2f} ({expected[name]:.2f})"
         drawn[label], lines[label] = curve, _line(curve, expected[name], over)
-    return psnr_curves(drawn, dashed=lines, dashed_label="expected slope")
+    return psnr_curves(drawn, ax, dashed=lines, dashed_label="expected slope")
 
 
 def _line(curve: Curve, slope: float, over: tuple[float, float]) -> Curve:
@@ -266,7 +278,9 @@ def _line(curve: Curve, slope: float, over: tuple[float, float]) -> Curve:
     return Curve.of(ends, line[:, None])
 
 
-def curve_against_updates(histories: Mapping[Label, History], sigma: float) -> Axes:
+def curve_against_updates(
+    histories: Mapping[Label, History], sigma: float, ax: Axes | None = None
+) -> Axes:
     """Draw output PSNR on training and test images at one noise level, against updates.
 
     Where the two lines of a training set size part, the network begins to memorize; the shade
@@ -282,7 +296,7 @@ def curve_against_updates(histories: Mapping[Label, History], sigma: float) -> A
     """
     _check_histories(histories, sigma)
     palette = look.colors(histories)
-    with look.on_axes() as ax:
+    with look.on_axes(ax) as ax:
         for label, history in histories.items():
             updates, train, _, _ = _points(history.train)
             _, test, _, _ = _points(history.test)
@@ -296,7 +310,7 @@ def curve_against_updates(histories: Mapping[Label, History], sigma: float) -> A
     return ax
 
 
-def gap_map(histories: Mapping[Label, History], sigma: float) -> Axes:
+def gap_map(histories: Mapping[Label, History], sigma: float, ax: Axes | None = None) -> Axes:
     """Draw the train-test gap at one noise level in the plane of set size and updates.
 
     Each cell is one snapshot of one training: pale where seen and unseen images are denoised
@@ -311,13 +325,14 @@ def gap_map(histories: Mapping[Label, History], sigma: float) -> Axes:
     """
     _check_histories(histories, sigma)
     gap = {n: {u: h.train[u] - h.test[u] for u in h.train} for n, h in histories.items()}
-    return time_map(gap, f"Train − test, σ = {sigma:.2g} (dB)")
+    return time_map(gap, f"Train − test, σ = {sigma:.2g} (dB)", ax=ax)
 
 
 def time_map(
     values: Mapping[Label, Mapping[int, float]],
     color_label: str,
     lines: Mapping[str, Sequence[float]] | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw what was measured along trainings in the plane of set size and updates.
 
@@ -332,8 +347,10 @@ def time_map(
     ['N = 10', 'N = 100']
     """
     look.check_some("values", values, Mapping, "a mapping of updates to numbers")
+    if lines is not None:
+        look.check_some("lines", lines, Sequence, "updates, one for each training")
     updates = sorted(set().union(*values.values()))
-    with look.on_axes(height=1.4 + 0.4 * len(values)) as ax:
+    with look.on_axes(ax, height=1.4 + 0.4 * len(values)) as ax:
         # The updates are spaced evenly on a logarithmic scale, and so are the cells.
         grid = [[float(row.get(u, nan)) for u in updates] for row in values.values()]
         cells = ax.pcolormesh(grid, cmap="magma_r", vmin=0, edgecolors="white", linewidth=0.5)
@@ -355,10 +372,18 @@ def time_map(
 def _check_histories(histories: Mapping[Label, History], sigma: float) -> None:
     look.check_some("histories", histories, History, "a history, as gahb.training.history reads it")
     check_number("sigma", sigma, low=SMALLEST)
+    for label, h in histories.items():
+        if not h.train or h.train.keys() != h.test.keys() or min(h.train) < 1:
+            given = f"train at updates {sorted(h.train)}, test at {sorted(h.test)}"
+            accepted = "some, the same for both, of at least 1"
+            raise ValueError(f"histories[{label!r}]: {given}; accepted: {accepted}")
 
 
 def rank_against_residual(
-    traces: Mapping[str, Tensor], residuals: Mapping[str, Tensor], sigma: float
+    traces: Mapping[str, Tensor],
+    residuals: Mapping[str, Tensor],
+    sigma: float,
+    ax: Axes | None = None,
 ) -> Axes:
     r"""Draw what denoisers keep against what they leave: the terms of their error (equation 7).
 
@@ -379,7 +404,7 @@ def rank_against_residual(
     if traces.keys() != residuals.keys():
         raise ValueError(f"residuals: of {list(residuals)}; accepted: of {list(traces)}")
     palette = look.colors(traces)
-    with look.on_axes() as ax:
+    with look.on_axes(ax) as ax:
         for name, trace in traces.items():
             marker = "o" if len(trace) == 1 else ""
             ax.plot(trace, residuals[name], marker, color=palette[name], label=name, zorder=3)
@@ -394,7 +419,9 @@ def rank_against_residual(
     return ax
 
 
-def variance_and_bias(coefficients: Tensor, sigmas: Sequence[float]) -> Axes:
+def variance_and_bias(
+    coefficients: Tensor, sigmas: Sequence[float], ax: Axes | None = None
+) -> Axes:
     r"""Draw squared coefficients in order, and those that stand above the noise (equation 12).
 
     The M coefficients above a line of height :math:`\sigma^2` are kept and cost :math:`\sigma^2`
@@ -407,6 +434,8 @@ def variance_and_bias(coefficients: Tensor, sigmas: Sequence[float]) -> Axes:
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('Rank k', 'Squared coefficient')
     """
+    check_type("coefficients", coefficients, Tensor, "a tensor (d,)")
+    check_type("sigmas", sigmas, Sequence, "a sequence of noise levels")
     for sigma in sigmas:
         check_number("sigmas", sigma, low=SMALLEST)
     if coefficients.ndim != 1 or len(coefficients) == 0:
@@ -417,7 +446,7 @@ def variance_and_bias(coefficients: Tensor, sigmas: Sequence[float]) -> Axes:
     ranks = torch.arange(1, len(energies) + 1)
     lowest = min(sigmas) ** 2 / 100
     palette = look.colors(labels)
-    with look.on_axes() as ax:
+    with look.on_axes(ax) as ax:
         shown = energies > lowest
         ax.loglog(ranks[shown], energies[shown], color=look.GRAY, zorder=3)
         for label, sigma in labels.items():

@@ -9,12 +9,11 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from gahb.book.figures import look
-from gahb.checks import check_type
+from gahb.checks import check_range, check_type
 from gahb.optimal import Gaussian, GaussianMixture
 
 Density = Gaussian | GaussianMixture
 
-LINE, SIDE = (-3.0, 3.0), (-2.0, 2.0)  # the numbers that are shown, and the sides of the plane
 POINTS = 601  # of a curve
 STEEPEST = 12.0  # score that is shown
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
@@ -25,13 +24,14 @@ MESH = 25  # lines in each direction
 COLOR = look.colors(["dark", "middle", "light"])["middle"]  # which stands out against grays
 
 
-def density_1d(density: Density, sigma: float) -> Figure:
+def density_1d(density: Density, sigma: float, span: tuple[float, float] = (-3.0, 3.0)) -> Figure:
     r"""Draw the noisy density, score and posterior mean of numbers at one noise level.
 
     *Left:* the density :math:`p_\sigma` of y, over that of x in gray. *Middle:* its score
     :math:`\nabla \log p_\sigma`. *Right:* the posterior mean :math:`f^\star`, within one standard
     deviation of what x may have been, and the identity. The axes do not depend on sigma: pictures
-    of several noise levels can be stepped through. Numbers are images of one pixel.
+    of several noise levels can be stepped through. Numbers are images of one pixel; values of y in
+    ``span`` are shown.
 
     Examples
     --------
@@ -40,7 +40,7 @@ def density_1d(density: Density, sigma: float) -> Figure:
     ['Density', 'Score', 'Posterior mean']
     """
     check_type("density", density, Density, "a Gaussian, or a mixture of Gaussians")
-    line = torch.linspace(*LINE, POINTS, dtype=torch.float64)
+    line = _points(span, POINTS)
     y = line.view(-1, 1, 1, 1)
     seen, clean = (density.log_density(y, level).exp() for level in (sigma, CLEAN))
     mean = density(y, sigma).flatten()
@@ -57,20 +57,20 @@ def density_1d(density: Density, sigma: float) -> Figure:
         look.band(right, line, mean - spread, mean + spread, COLOR)
         right.plot(line, mean, color=COLOR)
         right.plot(line, line, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
-        right.set(ylim=LINE, ylabel=r"$f^\star(y)$")
+        right.set(ylim=span, ylabel=r"$f^\star(y)$")
     for ax, title in ((left, "Density"), (middle, "Score"), (right, "Posterior mean")):
-        ax.set(xlim=LINE, xlabel="Noisy y")
+        ax.set(xlim=span, xlabel="Noisy y")
         ax.set_title(title)
     return fig
 
 
-def density_2d(density: Density, sigma: float) -> Figure:
+def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0, 2.0)) -> Figure:
     r"""Draw the noisy density, score and posterior mean of points in the plane at one noise level.
 
     *Left:* the density of y, dark where it is large, and :math:`\sigma^2 \nabla \log p_\sigma` as
     arrows: each goes a third of the way from y to :math:`f^\star(y)`. *Right:* where the posterior
     mean takes a square mesh, over points drawn from the clean density. Points are images
-    (1, 1, 2).
+    (1, 1, 2); both coordinates are shown over ``span``.
 
     Examples
     --------
@@ -79,8 +79,8 @@ def density_2d(density: Density, sigma: float) -> Figure:
     ['Density and score', 'Posterior mean of a mesh']
     """
     check_type("density", density, Density, "a Gaussian, or a mixture of Gaussians")
-    places, arrows, mesh = map(_square, (TONES, ARROWS, MESH))
-    side = places[:TONES, 0, 0, 0].numpy()
+    side = _points(span, TONES).numpy()
+    places, arrows, mesh = (_square(span, count) for count in (TONES, ARROWS, MESH))
     tones = density.log_density(places, sigma).exp().view(TONES, TONES).numpy()
     start = arrows.flatten(1).numpy()
     step = density(arrows, sigma).flatten(1).numpy() - start
@@ -94,15 +94,18 @@ def density_2d(density: Density, sigma: float) -> Figure:
         lines = [*moved, *np.swapaxes(moved, 0, 1)]
         right.add_collection(LineCollection(lines, colors=[COLOR], linewidths=0.7))
     for ax, title in ((left, "Density and score"), (right, "Posterior mean of a mesh")):
-        ax.set(xlim=SIDE, ylim=SIDE, aspect="equal")
+        ax.set(xlim=span, ylim=span, aspect="equal")
         ax.grid(False)
         look.label_axes(ax, r"$y_1$", r"$y_2$")
         ax.set_title(title)
     return fig
 
 
-def _square(count: int) -> Tensor:
+def _points(span: tuple[float, float], count: int) -> Tensor:
+    return torch.linspace(*check_range("span", span), count, dtype=torch.float64)
+
+
+def _square(span: tuple[float, float], count: int) -> Tensor:
     """Return the points of a square lattice, row by row from below, (count^2, 1, 1, 2)."""
-    side = torch.linspace(*SIDE, count, dtype=torch.float64)
-    down, across = torch.meshgrid(side, side, indexing="ij")
+    down, across = torch.meshgrid(*[_points(span, count)] * 2, indexing="ij")
     return torch.stack([across, down], dim=-1).view(-1, 1, 1, 2)

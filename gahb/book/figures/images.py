@@ -47,6 +47,7 @@ def as_drawn(images: Tensor) -> Tensor:
 def image_grid(
     rows: Mapping[Label, Tensor],
     columns: Sequence[str] | None = None,
+    ax: Axes | None = None,
     *,
     signed: bool = False,
 ) -> Axes:
@@ -65,6 +66,9 @@ def image_grid(
     """
     height, width = _common_size(rows)
     longest = max(len(images) for images in rows.values())
+    check_type("columns", columns, Sequence | None, "a sequence of labels")
+    for label in columns or ():
+        check_type("columns", label, str, "a label")
     if columns is not None and len(columns) != longest:
         raise ValueError(f"columns: {len(columns)} labels where {longest} are accepted")
     labels = [label_text(label) for label in rows]
@@ -73,7 +77,7 @@ def image_grid(
     shown = map(as_gray, rows.values()) if signed else rows.values()
     strips = [_strip(images, channels, longest, margin) for images in shown]
     mosaic = torch.cat(strips, dim=1)[:, :-margin]
-    with look.on_axes(height=_figure_height(mosaic, labels, longest)) as ax:
+    with look.on_axes(ax, _figure_height(mosaic, labels, longest)) as ax:
         _show(ax, mosaic)
         ax.set_anchor("NW")
         ax.set_yticks(_centers(len(rows), height, margin), labels)
@@ -83,8 +87,12 @@ def image_grid(
 
 
 def _show(ax: Axes, image: Tensor) -> None:
-    """Draw an image (1, H, W) or (3, H, W) on its axes, unframed."""
-    ax.imshow(image.clamp(0, 1).movedim(0, 2).numpy(), **LOOK)
+    """Draw an image (1, H, W) or (3, H, W), NaN where there is none, on its axes, unframed."""
+    drawn = image.movedim(0, 2).numpy()
+    if drawn.shape[2] == 3:
+        there = ~np.isnan(drawn[:, :, :1])
+        drawn = np.concatenate([np.nan_to_num(drawn).clip(0, 1), there], axis=2)
+    ax.imshow(drawn.squeeze(2) if drawn.shape[2] == 1 else drawn, **LOOK)
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
@@ -116,9 +124,9 @@ def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, ...]:
 
 
 def _strip(images: Tensor, channels: int, longest: int, margin: int) -> Tensor:
-    """Put images side by side, with a white margin between and below, (channels, ., .)."""
+    """Put images side by side, with an empty (NaN) margin between and below, (channels, ., .)."""
     n, _, height, width = images.shape
-    strip = torch.ones(channels, height + margin, longest, width + margin)
+    strip = torch.full((channels, height + margin, longest, width + margin), torch.nan)
     strip[:, :height, :n, :width] = images.detach().cpu().permute(1, 2, 0, 3)
     return strip.flatten(2)[:, :, :-margin]
 
@@ -138,8 +146,11 @@ def drawn_from_one_noise(
     >>> [label.get_text() for label in ax.get_xticklabels()]
     ['N = 1', 'N = 10']
     """
-    look.check_some("samples", samples, Tensor, "a tensor (m, 1, H, W)")
-    sizes = list(dict.fromkeys(n for n, _ in samples))
+    sizes = _sizes_of_pairs("samples", samples)
+    if _sizes_of_pairs("closest", closest) != sizes:
+        raise ValueError(f"closest: for {list(closest)}; accepted: for {list(samples)}")
+    check_count("i", i, 0, min(map(len, samples.values())) - 1)
+
     shown = {
         "closest in S1": (closest, "S1"),
         "network of S1": (samples, "S1"),
@@ -151,6 +162,15 @@ def drawn_from_one_noise(
         for label, (images, subset) in shown.items()
     }
     return image_grid(rows, columns=[label_text(n) for n in sizes])
+
+
+def _sizes_of_pairs(argument: str, images: Mapping[tuple[int, str], Tensor]) -> list[int]:
+    """Return the numbers N of pairs of networks, of S1 and S2."""
+    look.check_some(argument, images, Tensor, "a tensor (m, 1, H, W)")
+    sizes = list(dict.fromkeys(key[0] for key in images if isinstance(key, tuple)))
+    if images.keys() != {(n, subset) for n in sizes for subset in ("S1", "S2")}:
+        raise ValueError(f"{argument}: for {list(images)}; accepted: pairs (N, 'S1'), (N, 'S2')")
+    return sizes
 
 
 def similarity_histograms(groups: Mapping[str, Mapping[Label, Tensor]]) -> list[Axes]:
@@ -206,6 +226,7 @@ def basis_vectors(basis: Basis, numbers: Sequence[int], columns: int = 7) -> Fig
     $\\lambda_{16} = 0.50$
     """
     check_type("basis", basis, Basis, BASIS)
+    check_type("numbers", numbers, Sequence, "a sequence of numbers of basis vectors")
     if not len(numbers):
         raise ValueError("numbers: empty; accepted: at least one basis vector")
     for k in numbers:
@@ -250,7 +271,7 @@ def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> A
     return ax
 
 
-def shrinkage_and_coefficients(basis: Basis, x: Tensor) -> Axes:
+def shrinkage_and_coefficients(basis: Basis, x: Tensor, ax: Axes | None = None) -> Axes:
     r"""Draw shrinkage factors and what a clean image has along their vectors (Figure 3, left).
 
     Returns the axes of the factors, at the left; the magnitudes :math:`|\langle x, e_k \rangle|`
@@ -268,7 +289,7 @@ def shrinkage_and_coefficients(basis: Basis, x: Tensor) -> Axes:
     if len(magnitudes) != 1:
         raise ValueError(f"x: {len(magnitudes)} images; accepted: one, of shape (1, C, H, W)")
     k = range(1, len(basis.eigenvalues) + 1)
-    with look.on_axes() as ax:
+    with look.on_axes(ax) as ax:
         right = ax.twinx()
         right.plot(k, magnitudes[0], color=look.COEFFICIENTS, linewidth=0.9)
         ax.plot(k, basis.eigenvalues.cpu(), color=look.FACTORS)

@@ -16,7 +16,7 @@ from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from torch import Tensor
 
-from gahb.checks import check_count, check_type
+from gahb.checks import check_count, check_number, check_type
 from gahb.metrics import psnr_from_sigma
 
 Label = int | str  # a number of training images N, or a name
@@ -106,6 +106,8 @@ def panels(
     >>> plt.close(fig)
     """
     check_count("columns", columns)
+    check_count("rows", rows)
+    check_number("height", height, low=0.5)
     of_all: Any = {"squeeze": False, "subplot_kw": {"axes_class": _BookAxes}}
     with style():
         fig, axes = plt.subplots(
@@ -115,7 +117,7 @@ def panels(
 
 
 @contextmanager
-def on_axes(ax: Axes | None = None, height: float = HEIGHT) -> Iterator[Axes]:
+def on_axes(ax: Axes | None, height: float = HEIGHT) -> Iterator[Axes]:
     """Draw on ``ax``, or on the axes of a new figure as wide as a page, in the look of the book."""
     check_type("ax", ax, Axes | None, "axes of matplotlib")
     with style():
@@ -134,6 +136,7 @@ def colors(labels: Iterable[Label]) -> dict[Label, Any]:
     >>> few[100] == many[100]
     True
     """
+    check_type("labels", labels, Iterable, "labels: numbers of images N, or names")
     labels = list(labels)
     for label in labels:
         check_type("labels", label, int | str, "a number of images N, or a name")

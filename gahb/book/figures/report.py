@@ -16,6 +16,7 @@ from torch import Tensor
 from gahb.book.figures.curves import gaps, psnr_curves
 from gahb.book.figures.images import as_drawn, image_grid, similarity_histograms
 from gahb.book.figures.look import Label, panels
+from gahb.checks import check_count
 from gahb.metrics import Curve
 from gahb.report import Report
 from gahb.settings import atomic_write
@@ -29,14 +30,13 @@ tr { border-bottom: 1px solid #8888 } tbody th { font-weight: normal }
 div { overflow-x: auto } figure { margin: 2rem 0 } img { max-width: 100%; background: white }
 :root { color-scheme: light dark }
 """
-MOST_COLUMNS = 8
 HIGHEST_DRAWN = 50.0  # dB: the curves of perfect memory leave through the top
 
 
-def report_images(report: Report) -> Axes:
+def report_images(report: Report, count: int = 8, ax: Axes | None = None) -> Axes:
     """Draw samples of A and B from the same noise, between their closest training images.
 
-    Above each of the first 8 columns stands the similarity of the two samples (Figure 2), or that
+    Above each of the ``count`` columns stands the similarity of the two samples (Figure 2), or that
     of the sample of a single model to the training image.
 
     Examples
@@ -44,7 +44,7 @@ def report_images(report: Report) -> Axes:
     >>> import torch
     >>> from gahb.report import memorization_report
     >>> report = memorization_report(torch.tanh, torch.tanh, *torch.rand(2, 4, 1, 8, 8), samples=2)
-    >>> ax = report_images(report)
+    >>> ax = report_images(report, count=2)
     >>> [label.get_text() for label in ax.get_yticklabels()]
     ["closest in A's set", 'sample of A', 'sample of B', "closest in B's set"]
     >>> report_similarities(report).get_ylabel()
@@ -52,25 +52,28 @@ def report_images(report: Report) -> Axes:
     >>> [ax.get_ylabel() for ax in report_curves(report)]
     ['Output PSNR (dB)', 'Train − test PSNR (dB)']
     """
+    check_count("count", count, maximum=report.samples.shape[1])
     samples, nearest = (
-        [as_drawn(each[:MOST_COLUMNS]) for each in images]
-        for images in (report.samples, report.nearest)
+        [as_drawn(each[:count]) for each in images] for images in (report.samples, report.nearest)
     )
     rows: dict[Label, Tensor] = {"closest in A's set": nearest[0], "sample of A": samples[0]}
     two = len(samples) == 2
     if two:
         rows |= {"sample of B": samples[1], "closest in B's set": nearest[1]}
     shown = report.between if two else report.to_train[0]
-    ax = image_grid(rows, [f"{similarity:z.2f}" for similarity in shown[:MOST_COLUMNS]])
+    ax = image_grid(rows, columns=[f"{similarity:z.2f}" for similarity in shown[:count]], ax=ax)
     ax.set_title("Similarity of the two" + (" samples" if two else ""))
     return ax
 
 
 def report_similarities(report: Report) -> Axes:
     """Draw histograms of the similarities between the denoisers and to their training sets."""
-    groups = {"between A and B": report.between} if len(report.between) else {}
-    groups["to the closest training image"] = report.to_train.flatten()
-    (ax,) = similarity_histograms({name: {report.n: each} for name, each in groups.items()})
+    (ax,) = similarity_histograms(
+        {
+            **({"between A and B": {report.n: report.between}} if len(report.between) else {}),
+            "to the closest training image": {report.n: report.to_train.flatten()},
+        }
+    )
     return ax
 
 
@@ -133,11 +136,11 @@ def _pictures(report: Report) -> Iterator[str]:
     similar = f"{median(report.to_train.T)} to the closest training image"
     if two:
         similar = f"{median(shown)} between the two samples, {similar}"
-    if count := min(MOST_COLUMNS, report.samples.shape[1]):
+    if count := min(8, report.samples.shape[1]):
         drawn = "Samples of A and of B from the same noise" if two else "Samples of A"
         values = ", ".join(f"{value:.2f}" for value in shown[:count])
         yield _picture(
-            report_images(report),
+            report_images(report, count),
             f"{drawn}, and the closest training image of each",
             f"{count} columns of images, of similarity {values}",
         )
