@@ -237,24 +237,6 @@ def _check_weights(weights: Any, k: int) -> None:
         raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 
 
-class RunningMean:
-    """Average under weights that are known by their logarithms, block after block."""
-
-    def __init__(self, shape: torch.Size, like: Tensor) -> None:
-        self.mean = torch.zeros(shape, dtype=like.dtype, device=like.device)
-        self.log_mass = torch.full_like(self.mean[..., :1], -torch.inf)
-
-    def add(self, logits: Tensor, values: Tensor) -> None:
-        """Take in values (..., j, C) of log weights (..., m, j); the mean is (..., m, C)."""
-        highest = logits.amax(-1, keepdim=True)
-        weights = (logits - highest).exp()
-        total = weights.sum(-1, keepdim=True)
-        log_mass = torch.logaddexp(self.log_mass, highest + total.log())
-        share = (highest - log_mass).exp()
-        self.mean = self.mean * (self.log_mass - log_mass).exp() + share * (weights @ values)
-        self.log_mass = log_mass
-
-
 class EmpiricalBayes(BaseDenoiser):
     r"""Exact minimizer of the denoising error for a finite training set: perfect memorization.
 
@@ -297,11 +279,14 @@ class EmpiricalBayes(BaseDenoiser):
         A running average over blocks keeps the memory at m + 1,024 images in float64; when
         gradients are recorded, autograd keeps all n of them.
         """
-        flat = in_double(y).flatten(1)
-        average = RunningMean(flat.shape, flat)
+        mean = torch.zeros_like(in_double(y)).flatten(1)
+        log_mass = mean.new_full((len(y), 1), -torch.inf)
         for images, logits in self._blocks(y, sigma):
-            average.add(logits, images)
-        return average.mean.to(y).reshape(y.shape)
+            block_mean = logits.softmax(1) @ images
+            block_log_mass = logits.logsumexp(1, keepdim=True)
+            log_mass = torch.logaddexp(log_mass, block_log_mass)
+            mean = mean + (block_log_mass - log_mass).exp() * (block_mean - mean)
+        return mean.to(y).reshape(y.shape)
 
     def _blocks(self, y: Tensor, sigma: Sigma | None) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield flattened training images and their unnormalized log posteriors by blocks.

@@ -25,13 +25,31 @@ from torch import Tensor
 from gahb.checks import check_count, check_images, check_number
 from gahb.denoiser import SMALLEST, BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
-from gahb.optimal.densities import Gaussian, RunningMean
+from gahb.optimal.densities import Gaussian
 from gahb.vectors import check_gray, gray_levels
 
 PRODUCTS = 2**22  # logits that are held at a time: 32 MB
 MIDDLE = 0.5
 THRESHOLD = 0.02  # of the largest entry of a row of the Wiener filter, which counts as large
 TOGETHER = 16  # pixels whose rows of the Jacobian are found at a time
+
+
+class RunningMean:
+    """Average under weights that are known by their logarithms, block after block."""
+
+    def __init__(self, shape: torch.Size, like: Tensor) -> None:
+        self.mean = torch.zeros(shape, dtype=like.dtype, device=like.device)
+        self.log_mass = torch.full_like(self.mean[..., :1], -torch.inf)
+
+    def add(self, logits: Tensor, values: Tensor) -> None:
+        """Take in values (..., j, C) of log weights (..., m, j); the mean is (..., m, C)."""
+        highest = logits.amax(-1, keepdim=True)
+        weights = (logits - highest).exp()
+        total = weights.sum(-1, keepdim=True)
+        log_mass = torch.logaddexp(self.log_mass, highest + total.log())
+        share = (highest - log_mass).exp()
+        self.mean = self.mean * (self.log_mass - log_mass).exp() + share * (weights @ values)
+        self.log_mass = log_mass
 
 
 class Masked(BaseDenoiser):
