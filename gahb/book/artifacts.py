@@ -172,14 +172,15 @@ def measurement(
     """
     fetch(path)
     what = f"name: the {path.parent.name} of {path.stem}"
-    if read_stored(path) is None:
+    if (stored := read_stored(path)) is None:
         if settings.edition() == "laptop":
             raise FileNotFoundError(f"{what} has not been measured; run: {command}")
         measure()
-    stored: dict[str, Any] = read_stored(path)
-    if stored["weights"] != weights():
+        stored = read_stored(path)
+    found: dict[str, Any] = stored
+    if found["weights"] != weights():
         raise ValueError(f"{what} was measured with other weights; run: {command}")
-    return stored
+    return found
 
 
 def fetch(*paths: Path) -> None:

@@ -128,13 +128,12 @@ def _tensors(stored: Mapping[str, list[float]]) -> dict[str, Tensor]:
 
 
 def _file(name: str, control: str | None, sigma: float, features: float) -> Path:
-    folder = settings.artifacts_folder() / settings.edition() / "harmonics"
     parts = [name, *(control or "").split()]
     if sigma != SIGMA:
         parts.append(f"sigma{sigma:g}")
     if features != FEATURES:
         parts.append(f"share{features:g}")
-    return folder / f"{'-'.join(parts)}.json"
+    return artifacts.path_of("harmonics", "-".join(parts))
 
 
 def _weights(recipe: Recipe) -> str:
