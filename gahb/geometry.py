@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from scipy.fft import dct
 from scipy.linalg import eigh
 from scipy.ndimage import gaussian_filter
-from scipy.sparse import coo_array, csgraph, csr_array
+from scipy.sparse import coo_array, csgraph, csr_array, diags_array
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
@@ -28,6 +28,7 @@ from gahb.checks import check_count, check_images
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.shuffled import shuffle
+from gahb.settings import progress
 from gahb.vectors import check_batch, check_orthonormal
 
 __all__ = [
@@ -48,7 +49,7 @@ RADIUS = 3  # pixels: the largest distance of neighbors whose patches are compar
 PATCH = 3  # pixels: the side of the patches
 CONTRAST = 0.1  # difference of gray levels from which an edge counts as a contour
 CONSTANT = 3.0  # the threshold for coefficients, in units of sigma
-SHIFT = 1e-8  # keeps the factored matrix regular: constants are in the kernel of every Laplacian
+TIE = 1e-6  # the potential that breaks ties, where weights of the graph are at most 1
 
 
 def grid_laplacian(image: Tensor) -> csr_array:
@@ -133,7 +134,8 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
         return _harmonics(laplacian, k).view(k, 1, *size)
     # A fixed start: the search draws one of its own otherwise.
     start = np.random.default_rng(0).standard_normal(pixels)
-    _, vectors = eigsh(laplacian.tocsc(), k, sigma=-SHIFT, which="LM", v0=start)
+    regular = (laplacian + _tie_break(pixels)).tocsc()  # constants are in the kernel otherwise
+    _, vectors = eigsh(regular, k, sigma=0, which="LM", v0=start)
     return torch.from_numpy(vectors.T.copy()).view(k, 1, *size)
 
 
@@ -289,13 +291,15 @@ def harmonic_overlaps(
     if components is not None:
         references["components"] = [components] * len(y)
     found: dict[str, list[Tensor]] = {name: [] for name in references}
-    for i, noisy in enumerate(y.split(1)):
-        # All of them if that takes seconds: where factors hardly fall after the k-th, the space
-        # that a search finds is not sharp.
-        searched = k if noisy.numel() > WHOLE else None
-        vectors = adaptive_basis(f, noisy, searched, sigma=sigma).eigenvectors[:k].cpu()
-        for name, each in references.items():
-            found[name].append(basis_overlap(vectors, each[i]))
+    with progress(len(y), "overlaps", "image") as bar:
+        for i, noisy in enumerate(y.split(1)):
+            # All of them if that takes seconds: where factors hardly fall after the k-th, the
+            # space that a search finds is not sharp.
+            searched = k if noisy.numel() > WHOLE else None
+            vectors = adaptive_basis(f, noisy, searched, sigma=sigma).eigenvectors[:k].cpu()
+            for name, each in references.items():
+                found[name].append(basis_overlap(vectors, each[i]))
+            bar.update()
     chance = torch.full((len(y),), k / y[0].numel(), dtype=torch.float64)
     return {name: torch.stack(values) for name, values in found.items()} | {"chance": chance}
 
@@ -355,7 +359,8 @@ class GraphHarmonics(BaseDenoiser):
         vectors = cosines(*y.shape[2:]).to(noisy.device)
         for _ in range(self.rounds):
             estimate = self._thresholded(noisy, vectors, sigma)
-            vectors = _harmonics(patch_laplacian(estimate), d).to(noisy.device)
+            laplacian = patch_laplacian(estimate) + _tie_break(d)
+            vectors = _harmonics(laplacian, d).to(noisy.device)
         return vectors.view(d, *y.shape[1:])
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:
@@ -379,6 +384,15 @@ def cosines(height: int, width: int, k: int | None = None) -> Tensor:
     squares = [2 - 2 * (torch.pi * torch.arange(n) / n).cos() for n in (height, width)]
     order = (squares[0][:, None] + squares[1]).flatten().argsort(stable=True)[:k]
     return torch.einsum("kh,kw->khw", down[order // width], right[order % width])[:, None]
+
+
+def _tie_break(pixels: int) -> csr_array:
+    """Return a small fixed potential, which decides between harmonics of one eigenvalue.
+
+    Graphs of flat or symmetric images have many, and those with more lone pixels than vectors are
+    asked for: a solver would mix them by its rounding, or not end.
+    """
+    return diags_array(TIE * np.random.default_rng(0).random(pixels), format="csr")
 
 
 def _harmonics(laplacian: csr_array, k: int) -> Tensor:

@@ -1,10 +1,14 @@
 """Graph Laplacians of images: what is known exactly, and that the overlap fails where it should."""
 
+from functools import partial
+
 import numpy as np
 import pytest
+import scipy
 import torch
 from scipy.fft import dctn
 
+from gahb import geometry
 from gahb.denoiser import FixedSigma
 from gahb.geometry import (
     GraphHarmonics,
@@ -245,6 +249,15 @@ def test_a_graph_made_from_the_noisy_image_helps_at_a_sharp_contour():
     y = noisy(x, 0.1)
     values = [psnr(GraphHarmonics(rounds=rounds)(y, 0.1), x).mean() for rounds in (0, 1)]
     assert values[1] > values[0] + 3
+
+
+def test_the_solver_does_not_choose_the_harmonics_of_a_flat_estimate(monkeypatch):
+    """Its graph has the symmetries of the square, and so many eigenvalues that are equal."""
+    flat = torch.full((1, 1, 16, 16), 0.5, dtype=torch.float64)
+    found = GraphHarmonics().basis(flat, 0.8)
+    other = partial(scipy.linalg.eigh, driver="evd")
+    monkeypatch.setattr(geometry, "eigh", lambda matrix, subset_by_index: other(matrix))
+    assert torch.allclose(found.abs(), GraphHarmonics().basis(flat, 0.8).abs(), atol=1e-6)
 
 
 def test_each_image_has_its_own_noise_level():
