@@ -49,7 +49,7 @@ RADIUS = 3  # pixels: the largest distance of neighbors whose patches are compar
 PATCH = 3  # pixels: the side of the patches
 CONTRAST = 0.1  # difference of gray levels from which an edge counts as a contour
 CONSTANT = 3.0  # the threshold for coefficients, in units of sigma
-TIE = 1e-6  # the potential that breaks ties, where weights of the graph are at most 1
+TIE = 1e-6  # the potential that breaks ties, where weights are at most 1: below, all are alike
 
 
 def grid_laplacian(image: Tensor) -> csr_array:

@@ -260,6 +260,16 @@ def test_the_solver_does_not_choose_the_harmonics_of_a_flat_estimate(monkeypatch
     assert torch.allclose(found.abs(), GraphHarmonics().basis(flat, 0.8).abs(), atol=1e-6)
 
 
+def test_a_graph_may_have_more_lone_pixels_than_vectors_are_asked_for():
+    """All of them are in its kernel, in which a search for the smoothest never ends."""
+    size = (33, 33)  # above what is decomposed whole
+    laplacian = grid_laplacian(2 * torch.rand(1, 1, *size))
+    assert (laplacian.diagonal() < 1e-9).sum() > 50
+    vectors = smoothest(laplacian, 5, size).flatten(1)
+    assert torch.allclose(vectors @ vectors.T, torch.eye(5, dtype=torch.float64), atol=1e-9)
+    assert np.abs(laplacian @ vectors.numpy().T).max() < 1e-6
+
+
 def test_each_image_has_its_own_noise_level():
     x = load("faces", n=2, size=16, subset="test")
     y = noisy(x, torch.tensor([0.05, 0.3]))
