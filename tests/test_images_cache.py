@@ -57,6 +57,12 @@ def test_only_missing_images_are_drawn():
     assert fewer.drawn == []
 
 
+def test_shuffled_images_are_made_from_those_that_are_there(file):
+    load("leaves", 5, 16)
+    load("shuffled-leaves", 5, 16)
+    assert [kept.name for kept in file.parent.iterdir()] == ["leaves-v1-16-S1-seed0.safetensors"]
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "empty", "text", "no checksum"])
 def test_a_damaged_file_is_made_again(file, damage):
     cached_images("a", 6, Recorder())

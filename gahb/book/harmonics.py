@@ -15,7 +15,7 @@ from gahb.book.dynamics import kept_snapshots
 from gahb.checks import check_number
 from gahb.denoiser import BaseDenoiser, Unshuffled
 from gahb.geometry import harmonic_overlaps
-from gahb.images.shuffled import unshuffle
+from gahb.images.shuffled import PREFIX, unshuffle
 from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.training.record import WEIGHTS
@@ -103,7 +103,7 @@ def _compare(
     """Return the overlaps of each pair: a denoiser, and that whose estimates make the graphs."""
     x = images.load(recipe.images, COUNT[settings.edition()], recipe.size, "test", path=recipe.path)
     known = recipe.train_images(TRAINING_IMAGES)
-    shuffled = recipe.images.startswith("shuffled")
+    shuffled = recipe.images.startswith(PREFIX)
     if shuffled:
         x, known = unshuffle(x), unshuffle(known)
     y = metrics.noisy(x, sigma)

@@ -32,7 +32,7 @@ from gahb.settings import atomic_write, cache_folder
 
 SIDE = 64
 LATENT_SIZE = 100
-BATCH = 32
+BATCH = 8
 GRAY = (0.299, 0.587, 0.114)
 NORMALIZATION_FLOOR = 1e-5
 PACKAGE = "gan-face-generate==1.1.1"
@@ -68,8 +68,20 @@ def generate(layers: tuple[Layer, ...], latents: Tensor) -> Tensor:
     # On a single pixel, a transposed convolution is a matrix product, and much faster as one.
     x = torch.einsum("ni,iohw->nohw", latents, first.kernels) + first.bias[:, None, None]
     for layer in others:
-        x = functional.conv_transpose2d(x.relu(), *layer, stride=2, padding=1)
+        x = _twice_as_large(x.relu(), layer)
     return x.tanh()
+
+
+def _twice_as_large(x: Tensor, layer: Layer) -> Tensor:
+    """Return the transposed convolution of images (n, C, H, W), of stride 2 and padding 1.
+
+    In double precision, torch's own takes one image at a time, for half the speed.
+    """
+    n, channels, height, width = x.shape
+    pixels = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    patches = (pixels @ layer.kernels.flatten(1)).view(n, height * width, -1).transpose(1, 2)
+    larger = functional.fold(patches, (2 * height, 2 * width), kernel_size=4, padding=1, stride=2)
+    return larger + layer.bias[:, None, None]
 
 
 @cache

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
@@ -19,7 +19,7 @@ from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
 from gahb.images.manifolds import draw_disks, draw_ray, draw_sines
 from gahb.images.photographs import PHOTOGRAPHS
-from gahb.images.shuffled import shuffled
+from gahb.images.shuffled import PREFIX, shuffle
 from gahb.images.store import cached_images, check_indices, check_stream
 from gahb.settings import data_folder
 
@@ -107,9 +107,6 @@ CLASSES: dict[str, Drawn | Stored] = {
     "ray": Drawn(draw_ray),
     "sines": Drawn(draw_sines),
     **_photographs,
-    "shuffled-celeba": replace(_photographs["celeba"], read=shuffled(PHOTOGRAPHS["celeba"])),
-    "shuffled-faces": Drawn(shuffled(draw_faces), largest=SIDE),
-    "shuffled-leaves": Drawn(shuffled(draw_leaves)),
     # Contours as regular as the backgrounds that they part, and less regular ones (Figure 17).
     **{
         f"calpha{name}": Drawn(partial(draw_calpha, contour=contour, background=background))
@@ -119,6 +116,7 @@ CLASSES: dict[str, Drawn | Stored] = {
         ]
     },
 }
+CLASSES |= {f"{PREFIX}{name}": CLASSES[name] for name in ("faces", "leaves", "celeba")}
 
 
 def load(
@@ -177,7 +175,7 @@ def load(
         raise TypeError(
             f"dtype: {shown(dtype)} is not a floating-point type of torch or torch.uint8"
         )
-    images = image_class.images(wanted, n)
+    images = _in_order(name, image_class.images(wanted, n))
     return images if dtype == torch.uint8 else images.to(dtype) / 255
 
 
@@ -207,7 +205,12 @@ def pick(
         images = image_class.draw(indices, size, subset, seed)
     else:
         images = image_class.images(wanted, max(indices) + 1)[list(indices)]
-    return images.float() / 255
+    return _in_order(name, images).float() / 255
+
+
+def _in_order(name: str, images: Tensor) -> Tensor:
+    """Return images as the class of that name has them: shuffled ones are made from plain ones."""
+    return shuffle(images) if name.startswith(PREFIX) else images
 
 
 def _checked(
@@ -232,4 +235,5 @@ def _checked(
         if not isinstance(path, str | Path) or not str(path):
             raise TypeError(f"path: {shown(path)} is not the name of a folder or a .zip file")
         path = Path(path).expanduser()
-    return image_class, Wanted(name, size, subset, seed, path, channels, duplicates)
+    plain = name.removeprefix(PREFIX)
+    return image_class, Wanted(plain, size, subset, seed, path, channels, duplicates)

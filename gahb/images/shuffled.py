@@ -16,10 +16,7 @@ from torch import Tensor
 from gahb.images.store import random_numbers
 from gahb.vectors import check_batch
 
-
-def shuffled(images: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Return the function that gives the images of another one shuffled."""
-    return lambda *args, **options: shuffle(images(*args, **options))
+PREFIX = "shuffled-"  # of the names of classes whose images are those of another one, shuffled
 
 
 def shuffle(x: Tensor) -> Tensor:
