@@ -9,18 +9,16 @@ import pytest
 import torch
 from torch import Tensor
 
-from gahb.images import load, pick
+from gahb.images import load, manifolds, pick
 from gahb.images.faces import draw_faces
 from gahb.images.manifolds import (
     CENTER,
+    DRAW,
     EDGE,
     RADIUS,
     disk_images,
     disk_masks,
     disk_parameters,
-    draw_disks,
-    draw_ray,
-    draw_sines,
     orthonormal,
     ray_face,
     ray_images,
@@ -29,6 +27,7 @@ from gahb.images.manifolds import (
     sine_parameters,
     sine_waves,
     tangents,
+    with_tangent_spaces,
 )
 
 
@@ -71,9 +70,9 @@ class Manifold:
 
 
 MANIFOLDS = {
-    "disks": Manifold(draw_disks, disk_parameters, disk_images, disk_formulas, 5),
-    "ray": Manifold(draw_ray, ray_parameters, ray_images, ray_formulas, 1),
-    "sines": Manifold(draw_sines, sine_parameters, sine_images, sine_formulas, 2),
+    "disks": Manifold(DRAW["disks"], disk_parameters, disk_images, disk_formulas, 5),
+    "ray": Manifold(DRAW["ray"], ray_parameters, ray_images, ray_formulas, 1),
+    "sines": Manifold(DRAW["sines"], sine_parameters, sine_images, sine_formulas, 2),
 }
 
 
@@ -82,7 +81,7 @@ def manifold(request) -> Manifold:
     return MANIFOLDS[request.param]
 
 
-@pytest.mark.parametrize("name", MANIFOLDS)
+@pytest.mark.parametrize("name", manifolds.MANIFOLDS)
 def test_images_are_the_gray_levels_of_their_parameters(name: str, tmp_path, monkeypatch) -> None:
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path))
     manifold = MANIFOLDS[name]
@@ -128,6 +127,20 @@ def test_tangent_bases_are_orthonormal_and_span_the_tangents(manifold: Manifold)
     shares = flat @ basis.mT  # each tangent in the vectors up to its own, which it points along
     torch.testing.assert_close(shares.triu(1), torch.zeros_like(shares))
     assert shares.diagonal(dim1=1, dim2=2).min() > 0
+
+
+@pytest.mark.parametrize("name", manifolds.MANIFOLDS)
+def test_images_are_those_of_the_class_with_their_tangent_spaces(name: str) -> None:
+    x, spaces = with_tangent_spaces(name, 3, 16)
+    assert torch.equal(
+        (255 * x.double()).round().byte(), load(name, 3, 16, "test", dtype=torch.uint8)
+    )
+    parameters, images = manifolds.MANIFOLDS[name]
+    moved = tangents(images, parameters(range(3), "test"), 16).flatten(2)
+    basis = spaces.double().flatten(2)
+    torch.testing.assert_close(moved @ basis.mT @ basis, moved, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match=r"^name: 'faces' is unknown; accepted: disks, ray, sines"):
+        with_tangent_spaces("faces", 3, 16)
 
 
 def test_disks_are_within_their_images_and_their_laws() -> None:

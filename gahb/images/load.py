@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 
 from gahb.checks import check_choice, check_count, check_number, shown
+from gahb.images import manifolds
 from gahb.images.calpha import draw_calpha
 from gahb.images.duplicates import DUPLICATES
 from gahb.images.faces import SIDE, draw_faces
 from gahb.images.folder import read_folder
 from gahb.images.leaves import draw_leaves
-from gahb.images.manifolds import draw_disks, draw_ray, draw_sines
 from gahb.images.photographs import PHOTOGRAPHS
 from gahb.images.shuffled import PREFIX, shuffle
 from gahb.images.store import cached_images, check_indices, check_stream
@@ -103,9 +103,7 @@ CLASSES: dict[str, Drawn | Stored] = {
     "faces": Drawn(draw_faces, largest=SIDE),
     "leaves": Drawn(draw_leaves),
     "folder": Stored(read_folder, channels=(1, 3), options=("channels", "duplicates")),
-    "disks": Drawn(draw_disks),
-    "ray": Drawn(draw_ray),
-    "sines": Drawn(draw_sines),
+    **{name: Drawn(draw) for name, draw in manifolds.DRAW.items()},
     **_photographs,
     # Contours as regular as the backgrounds that they part, and less regular ones (Figure 17).
     **{

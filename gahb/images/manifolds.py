@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.autograd.functional import jvp
 
-from gahb.checks import check_count, check_shape
+from gahb.checks import check_choice, check_count, check_shape
 from gahb.images.faces import draw_faces
 from gahb.images.store import check_indices, check_stream, stream
 
@@ -234,6 +234,32 @@ def sine_waves(size: int) -> Tensor:
     return torch.stack([torch.ones_like(angle), angle.sin(), angle.cos()])[:, None] / 2
 
 
-draw_disks = _drawn(disk_parameters, disk_images)
-draw_ray = _drawn(ray_parameters, ray_images)
-draw_sines = _drawn(sine_parameters, sine_images)
+# --- All of them ---
+
+MANIFOLDS: dict[str, tuple[Callable[..., Tensor], Callable[[Tensor, int], Tensor]]] = {
+    "disks": (disk_parameters, disk_images),
+    "ray": (ray_parameters, ray_images),
+    "sines": (sine_parameters, sine_images),
+}
+DRAW = {name: _drawn(*functions) for name, functions in MANIFOLDS.items()}
+
+
+def with_tangent_spaces(
+    name: str, n: int, size: int, subset: str = "test", seed: int = 0
+) -> tuple[Tensor, Tensor]:
+    """Return images of a manifold and orthonormal bases of their tangent spaces (Figure 5).
+
+    Of ``disks``, ``ray`` or ``sines``, the first ``n`` images (n, 1, size, size) before they are
+    rounded to gray levels, and the bases (n, k, 1, size, size), both in float32.
+
+    Examples
+    --------
+    >>> images, spaces = with_tangent_spaces("sines", 3, size=16)
+    >>> spaces.shape
+    torch.Size([3, 2, 1, 16, 16])
+    """
+    check_choice("name", name, MANIFOLDS)
+    check_count("n", n)
+    parameters, images = MANIFOLDS[name]
+    at = parameters(range(n), subset, seed)
+    return images(at, size).float(), orthonormal(tangents(images, at, size)).float()
