@@ -17,7 +17,6 @@ from gahb.devices import weight_of
 
 __all__ = ["KINDS", "wrap"]
 
-
 ROUNDING = 1e-6
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 FLOW = "flow_prediction"
@@ -69,67 +68,58 @@ def _for_all(value: Any, n: int, weight: Tensor) -> Any:
     return value.expand(n, *value.shape[1:])
 
 
-class Blind(BaseDenoiser):
-    """Third-party network that gives the image, and does not take the noise level.
+class Wrapped(BaseDenoiser):
+    """Third-party network of images u = low + (high - low) x, where ours are x in [0, 1].
 
-    It knows images u = low + (high - low) x, where ours are x in [0, 1]. It is put into evaluation
-    mode.
+    ``meaning(network, u, s)`` gives clean images on its scale, for noise levels s (n,) on that
+    scale. ``limits`` are the smallest and the largest level that it takes; a blind one, without
+    limits, gets no level. It is put into evaluation mode.
     """
 
-    def __init__(self, network: Network, data_range: tuple[float, float]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        data_range: tuple[float, float],
+        meaning: Callable[..., Tensor],
+        limits: tuple[float, float] | None,
+    ) -> None:
         super().__init__()
-        self.network = network
+        self.network, self.meaning, self.blind = network, meaning, limits is None
         self.low, self.span = data_range[0], data_range[1] - data_range[0]
+        if limits is not None:
+            self.limits = max(SMALLEST, limits[0] / self.span), limits[1] / self.span
         self.eval()
 
     def forward(self, y: Tensor, sigma: Sigma | None = None) -> Tensor:
         """Return the estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
-        return (self.estimate(self.low + self.span * y, sigma) - self.low) / self.span
-
-    def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
-        """Return the clean images of noisy ones, both on the network's scale, (n, C, H, W)."""
-        estimate: Tensor = self.network(u)
-        return estimate
+        levels = []
+        if not self.blind:
+            # A limit that is met exactly must not be missed by rounding.
+            low, high = self.limits[0] * (1 - ROUNDING), self.limits[1] * (1 + ROUNDING)
+            levels = [self.span * noise_levels(sigma, len(y), low, high)]
+        estimate = self.meaning(self.network, self.low + self.span * y, *levels)
+        return (estimate - self.low) / self.span
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode."""
         return super().train(False)
 
 
-class Residual(Blind):
-    """Third-party network that gives the noise, and does not take its level."""
-
-    def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
-        noise: Tensor = self.network(u)
-        return u - noise
-
-
-class NonBlind(Blind):
-    """Third-party network that gives the image, and takes the noise level on its own scale.
-
-    ``limits`` are the smallest and the largest level that it takes.
-    """
-
-    def __init__(
-        self, network: Network, data_range: tuple[float, float], limits: tuple[float, float]
-    ) -> None:
-        super().__init__(network, data_range)
-        self.limits = max(SMALLEST, limits[0] / self.span), limits[1] / self.span
-
-    def estimate(self, u: Tensor, sigma: Sigma | None) -> Tensor:
-        # A limit that is met exactly must not be missed by rounding.
-        low, high = self.limits[0] * (1 - ROUNDING), self.limits[1] * (1 + ROUNDING)
-        return self.denoised(u, self.span * noise_levels(sigma, len(u), low, high))
-
-    def denoised(self, u: Tensor, s: Tensor) -> Tensor:
-        """Return the same for noise levels on the network's scale, (n,)."""
-        estimate: Tensor = self.network(u, s.to(weight_of(self, otherwise=u)))
-        return estimate
+def _image(network: Network, u: Tensor, *levels: Tensor) -> Tensor:
+    """Return what a network of images gives, which takes the noise level as it is, if at all."""
+    weight = weight_of(network, otherwise=u)
+    estimate: Tensor = network(u, *(s.to(weight) for s in levels))
+    return estimate
 
 
-class Flow(NonBlind):
-    r"""Third-party network of the velocity :math:`v = z - u` from images to noise.
+def _residual(network: Network, u: Tensor) -> Tensor:
+    noise: Tensor = network(u)
+    return u - noise
+
+
+def _flow(network: Network, u: Tensor, s: Tensor, steps: int | None, mirrored: bool) -> Tensor:
+    r"""Return the images of a network of the velocity :math:`v = z - u` from images to noise.
 
     At time t in [0, 1] it knows
 
@@ -140,31 +130,19 @@ class Flow(NonBlind):
     It takes t times the number of ``steps``, where it counts such, or t itself. One that is
     ``mirrored`` goes from noise to images: it takes 1 - t, and gives -v.
     """
-
-    def __init__(
-        self,
-        network: Network,
-        data_range: tuple[float, float],
-        steps: int | None = None,
-        mirrored: bool = False,
-    ) -> None:
-        super().__init__(network, data_range, ANY_LEVEL)
-        self.steps, self.sign = steps, -1 if mirrored else 1
-
-    def denoised(self, u: Tensor, s: Tensor) -> Tensor:
-        t = s / (1 + s)
-        time = (t if self.sign > 0 else 1 - t) * (self.steps or 1)
-        weight = weight_of(self, otherwise=u)
-        # Numbers of steps do not fit into half precision.
-        time = time.to(weight.device, weight.dtype if self.steps is None else torch.float32)
-        t = t.to(u)[:, None, None, None]
-        u_t = (1 - t) * u
-        velocity: Tensor = self.sign * self.network(u_t, time)
-        return u_t - t * velocity
+    t = s / (1 + s)
+    time = (1 - t if mirrored else t) * (steps or 1)
+    weight = weight_of(network, otherwise=u)
+    # Numbers of steps do not fit into half precision.
+    time = time.to(weight.device, weight.dtype if steps is None else torch.float32)
+    t = t.to(u)[:, None, None, None]
+    u_t = (1 - t) * u
+    velocity: Tensor = (-1 if mirrored else 1) * network(u_t, time)
+    return u_t - t * velocity
 
 
-class Scheduled(NonBlind):
-    r"""Third-party network of images that shrink as noise is added, which takes the time step.
+def _scheduled(network: Network, u: Tensor, s: Tensor, levels: Tensor, prediction: str) -> Tensor:
+    r"""Return the images of a network for which they shrink as noise is added, by the time step.
 
     At step t, with :math:`\bar\alpha_t` = ``scheduler.alphas_cumprod[t]``, it knows
 
@@ -176,31 +154,20 @@ class Scheduled(NonBlind):
     Noise of any level s has its place on that curve, at :math:`\bar\alpha = 1 / (1 + s^2)`;
     t is interpolated between the steps, linearly in log s.
     """
-
-    def __init__(
-        self, network: Network, data_range: tuple[float, float], levels: Tensor, prediction: str
-    ) -> None:
-        super().__init__(network, data_range, (float(levels[0]), float(levels[-1])))
-        self.log_levels, self.prediction = levels.log(), prediction
-
-    def denoised(self, u: Tensor, s: Tensor) -> Tensor:
-        t = self.time(s).to(weight_of(self, otherwise=u).device, torch.float32)
-        s = s.to(u)[:, None, None, None]
-        shrinkage = (1 + s**2).rsqrt()  # sqrt(alpha_bar)
-        predicted: Tensor = self.network(shrinkage * u, t)
-        if self.prediction == "epsilon":
-            return u - s * predicted
-        if self.prediction == "v_prediction":
-            # v = sqrt(a) z - sqrt(1 - a) x, hence x = sqrt(a) u_t - sqrt(1 - a) v
-            return shrinkage**2 * u - s * shrinkage * predicted
-        return predicted
-
-    def time(self, s: Tensor) -> Tensor:
-        """Return the time steps, whole or not, of noise levels on the network's scale, (n,)."""
-        log_s, log_levels = s.log(), self.log_levels.to(s.device)
-        after = torch.searchsorted(log_levels, log_s).clamp(1, len(log_levels) - 1)
-        before = log_levels[after - 1]
-        return after - 1 + (log_s - before) / (log_levels[after] - before)
+    log_s, log_levels = s.log(), levels.log().to(s.device)
+    after = torch.searchsorted(log_levels, log_s).clamp(1, len(log_levels) - 1)
+    before = log_levels[after - 1]
+    t = after - 1 + (log_s - before) / (log_levels[after] - before)
+    s = s.to(u)[:, None, None, None]
+    shrinkage = (1 + s**2).rsqrt()  # sqrt(alpha_bar)
+    device = weight_of(network, otherwise=u).device
+    predicted: Tensor = network(shrinkage * u, t.to(device, torch.float32))
+    if prediction == "epsilon":
+        return u - s * predicted
+    if prediction == "v_prediction":
+        # v = sqrt(a) z - sqrt(1 - a) x, hence x = sqrt(a) u_t - sqrt(1 - a) v
+        return shrinkage**2 * u - s * shrinkage * predicted
+    return predicted
 
 
 def _levels_of(scheduler: Any) -> Tensor:
@@ -214,7 +181,7 @@ def _levels_of(scheduler: Any) -> Tensor:
     return (1 / alphas - 1).sqrt()
 
 
-BLIND = {"blind": Blind, "residual": Residual}
+BLIND = {"blind": _image, "residual": _residual}
 KINDS = {
     "blind": (0.0, 1.0),
     "residual": (0.0, 1.0),
@@ -300,28 +267,29 @@ def wrap(
     for name, value in conditioning.items():
         if isinstance(value, Tensor) and value.ndim and len(value) != 1:
             raise ValueError(f"{name}: of {len(value)} images; accepted: of one, (1, ...), for all")
-    meaning = _meaning(kind, model, scheduler, checked=call is None)
+    meaning, limits = _meaning(kind, model, scheduler, checked=call is None)
     learned = _config(scheduler, "variance_type") in LEARNED
     call = call or _usual_call(model, kind in BLIND, conditioning)
     _warn_of_training(model)
-    return meaning(Network(model, call, conditioning, learned), levels)
+    return Wrapped(Network(model, call, conditioning, learned), levels, meaning, limits)
 
 
 def _meaning(
     kind: str, model: Callable[..., Any], scheduler: Any, checked: bool
-) -> Callable[[Network, tuple[float, float]], BaseDenoiser]:
-    """Return what makes a denoiser of a network of that kind, given its gray levels."""
+) -> tuple[Callable[..., Tensor], tuple[float, float] | None]:
+    """Return what gives clean images by a network of that kind, and the limits of its levels."""
     if kind in BLIND:
-        return BLIND[kind]
+        return BLIND[kind], None
     if kind == "sigma":
         low, high = getattr(model, "sigma_min", 0), getattr(model, "sigma_max", float("inf"))
-        return partial(NonBlind, limits=(float(low), float(high)))
+        return _image, (float(low), float(high))
     if kind != "diffusers":
-        return partial(Flow, mirrored=kind == "flow_to_data")
+        return partial(_flow, steps=None, mirrored=kind == "flow_to_data"), ANY_LEVEL
     prediction = _config(scheduler, "prediction_type")
     if prediction == FLOW or type(scheduler).__name__.startswith("FlowMatch"):
         mirrored = bool(_config(scheduler, "invert_sigmas"))
-        return partial(Flow, steps=_config(scheduler, "num_train_timesteps"), mirrored=mirrored)
+        steps = _config(scheduler, "num_train_timesteps")
+        return partial(_flow, steps=steps, mirrored=mirrored), ANY_LEVEL
     levels = _levels_of(scheduler)
     check_choice("scheduler: prediction_type", prediction, (*PREDICTIONS, FLOW))
     # Other embeddings know whole time steps only, or another time than the schedule's.
@@ -330,7 +298,8 @@ def _meaning(
         if embedding != "positional":
             accepted = "positional, or call= that gives it its time"
             raise ValueError(f"model: time_embedding_type: {embedding!r}; accepted: {accepted}")
-    return partial(Scheduled, levels=levels, prediction=prediction)
+    limits = float(levels[0]), float(levels[-1])
+    return partial(_scheduled, levels=levels, prediction=prediction), limits
 
 
 def _config(of: Any, name: str) -> Any:

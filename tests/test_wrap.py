@@ -375,10 +375,10 @@ def test_conditional_networks_of_diffusers(name) -> None:
     f = wrap(network, "diffusers", scheduler=scheduler, **conditioning)
     y, s = torch.rand(2, 1, 16, 16), 0.6
     shrunk = 1 / (1 + s) if scheduler is FLOW else (1 + s**2) ** -0.5
-    time = [f.time(torch.tensor([s]).double())] if scheduler is DDPM else [[1000 * s / (1 + s)]]
+    time = ExactUNet(DDPM).time(s) if scheduler is DDPM else 1000 * s / (1 + s)
     with torch.no_grad():
         both = {key: value.expand(2, *value.shape[1:]) for key, value in conditioning.items()}
-        given = network(shrunk * (2 * y - 1), timestep=torch.tensor(2 * list(time[0])), **both)
+        given = network(shrunk * (2 * y - 1), timestep=torch.full((2,), time), **both)
         scale = s if scheduler is DDPM else s / (1 + s)
         u = (2 * y - 1) * (1 if scheduler is DDPM else shrunk) - scale * given.sample[:, :1]
         torch.testing.assert_close(f(y, s / 2), (u + 1) / 2, rtol=0, atol=1e-5)
