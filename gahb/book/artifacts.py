@@ -58,6 +58,11 @@ def manifest(name: str, edition: str | None = None) -> dict[str, Any]:
     return require(recipes.get(name, edition))
 
 
+def weights_of(recipe: Recipe) -> str:
+    """Return the checksum of the weights of a training, which measurements depend on."""
+    return str(require(recipe)["sha256"][record.WEIGHTS])
+
+
 def log(name: str) -> list[dict[str, Any]]:
     """Return the log of a recipe's training, line by line.
 

@@ -18,7 +18,6 @@ from gahb.geometry import harmonic_overlaps
 from gahb.images.shuffled import PREFIX, unshuffle
 from gahb.settings import write_json
 from gahb.training import Recipe
-from gahb.training.record import WEIGHTS
 
 SIGMA = 0.15
 COUNT = {"smoke": 2, "laptop": 32, "colab": 64, "paper": 64}
@@ -44,9 +43,8 @@ def overlaps(
     command += f" --sigma {sigma:g}" * (sigma != SIGMA)
     command += f" --features {features:g}" * (features != FEATURES)
     chosen = name, control, sigma, features
-    stored = artifacts.measurement(
-        _file(*chosen), command, lambda: _weights(recipe), lambda: measure_overlaps(*chosen)
-    )
+    weights, measure = lambda: artifacts.weights_of(recipe), lambda: measure_overlaps(*chosen)
+    stored = artifacts.measurement(_file(*chosen), command, weights, measure)
     return _tensors(stored["overlaps"])
 
 
@@ -80,8 +78,8 @@ def measure_overlaps(
     f = controls.of(recipe, control)[control] if control else trained
     k = round(features * recipe.size**2)
     found = _compare(recipe, [(f, trained)], k, sigma)[0]
-    kept = {"weights": _weights(recipe), "sigma": sigma, "k": k, "overlaps": _rounded(found)}
-    write_json(_file(name, control, sigma, features), kept)
+    kept = {"weights": artifacts.weights_of(recipe), "sigma": sigma, "k": k}
+    write_json(_file(name, control, sigma, features), kept | {"overlaps": _rounded(found)})
     return found
 
 
@@ -134,8 +132,3 @@ def _file(name: str, control: str | None, sigma: float, features: float) -> Path
     if features != FEATURES:
         parts.append(f"share{features:g}")
     return artifacts.path_of("harmonics", "-".join(parts))
-
-
-def _weights(recipe: Recipe) -> str:
-    """Return the checksum of the weights that the measurement depends on."""
-    return str(artifacts.manifest(recipe.name)["sha256"][WEIGHTS])

@@ -198,14 +198,13 @@ class Claim:
 def claims() -> tuple[Claim, ...]:
     """Return all claims, in the order of the paper."""
     listed = tomllib.loads(files("gahb.book").joinpath("claims.toml").read_text(encoding="utf-8"))
-    return tuple(map(_claim, listed["claim"]))
-
-
-def _claim(fields: dict[str, Any]) -> Claim:
-    """Return a claim of the file, which has the first of its conditions among its own fields."""
-    first = {key: fields.pop(key) for key in ("number", "unit", "holds") if key in fields}
-    parts = [first, *fields.pop("requires", ())] if first else []
-    return Claim(conditions=[Condition(**part) for part in parts], **fields)
+    found = []
+    for fields in listed["claim"]:
+        # The first of its conditions is among a claim's own fields.
+        first = {key: fields.pop(key) for key in ("number", "unit", "holds") if key in fields}
+        parts = [first, *fields.pop("requires", ())] if first else []
+        found.append(Claim(conditions=[Condition(**part) for part in parts], **fields))
+    return tuple(found)
 
 
 @dataclass(frozen=True)
@@ -262,14 +261,14 @@ def _shown(number: float, decimals: int) -> str:
 def rows() -> list[Row]:
     """Return all claims, judged by what the chapters recorded at the present edition."""
     pages = {claim.page: measured(claim.page) for claim in claims()}
-    return [_row(claim, pages[claim.page]) for claim in claims()]
-
-
-def _row(claim: Claim, found: Mapping[str, Mapping[str, Estimate]]) -> Row:
-    """Return a claim, judged by the numbers of its page; controls without these are left out."""
-    verdicts = {name: claim.verdict(numbers) for name, numbers in found.items()}
-    tested = {n: verdict for n, verdict in verdicts.items() if n and verdict != VERDICTS[3]}
-    return Row(claim, found[""], verdicts[""], tested)
+    table = []
+    for claim in claims():
+        found = pages[claim.page]
+        verdicts = {name: claim.verdict(numbers) for name, numbers in found.items()}
+        # Controls without these numbers are left out.
+        tested = {n: verdict for n, verdict in verdicts.items() if n and verdict != VERDICTS[3]}
+        table.append(Row(claim, found[""], verdicts[""], tested))
+    return table
 
 
 def as_text(table: Sequence[Row]) -> str:

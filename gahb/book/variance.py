@@ -16,7 +16,6 @@ from gahb.report import Report, memorization_report
 from gahb.report.result import NO_IMAGES
 from gahb.similarity import SAME
 from gahb.training import Recipe
-from gahb.training.record import WEIGHTS
 
 SAMPLES = {"smoke": 8, "laptop": 256, "colab": 256, "paper": 1000}
 SEED = 0
@@ -31,7 +30,7 @@ def variance(family: str, n: int) -> Report:
     """
     path, pair = path_of(family, n), recipe_pair(family, n)
     command, measure = f"python -m gahb variance {family} {n}", lambda: measure_variance(family, n)
-    artifacts.measurement(path, command, lambda: weights_of(pair), measure)
+    artifacts.measurement(path, command, lambda: [*map(artifacts.weights_of, pair)], measure)
     return Report.load(path)
 
 
@@ -49,7 +48,7 @@ def measure_variance(family: str, n: int) -> Report:
         model_a, model_b, *sets, **how, input_psnr=None, compared=n, same=SAME
     )
     numbers = replace(found, samples=NO_IMAGES, nearest=NO_IMAGES)
-    numbers.save(path_of(family, n), weights=weights_of(pair), **how)
+    numbers.save(path_of(family, n), weights=[*map(artifacts.weights_of, pair)], **how)
     return found
 
 
@@ -71,8 +70,3 @@ def recipe_pair(family: str, n: int) -> tuple[Recipe, Recipe]:
 def path_of(family: str, n: int) -> Path:
     """Return the file of a measurement of the present edition."""
     return artifacts.path_of("variance", f"{family}-n{n}")
-
-
-def weights_of(pair: tuple[Recipe, Recipe]) -> list[str]:
-    """Return the checksums of the weights of both, which the measurement depends on."""
-    return [artifacts.manifest(recipe.name)["sha256"][WEIGHTS] for recipe in pair]

@@ -81,7 +81,11 @@ def _drawn(draw: Callable[[int], Axes | Figure], labels: Sequence[str]) -> tuple
     """Return frames as PNG, and their common width and height in pixels of the page."""
     frames, sizes = [], set()
     for i, label in enumerate(labels):
-        figure = _figure(draw(i), label)
+        drawn = draw(i)
+        figure = drawn.figure if isinstance(drawn, Axes) else drawn
+        if not isinstance(figure, Figure):
+            given = type(drawn).__name__
+            raise TypeError(f"draw: gives {given} for {label!r}; accepted: axes, or a figure")
         width, height = figure.get_size_inches() * PIXELS_PER_INCH
         sizes.add((float(width), float(height)))
         frames.append(_small_png(figure))
@@ -92,15 +96,6 @@ def _drawn(draw: Callable[[int], Axes | Figure], labels: Sequence[str]) -> tuple
         given, accepted = f"{total / 1e6:.1f} MB", f"{MOST_BYTES / 1e6:g} MB"
         raise ValueError(f"draw: {len(frames)} frames of {given} in all; accepted: {accepted}")
     return frames, sizes.pop()
-
-
-def _figure(drawn: Any, label: str) -> Figure:
-    if isinstance(drawn, Figure):
-        return drawn
-    if isinstance(drawn, Axes) and isinstance(drawn.figure, Figure):
-        return drawn.figure
-    given = type(drawn).__name__
-    raise TypeError(f"draw: gives {given} for {label!r}; accepted: axes, or a figure")
 
 
 def _small_png(figure: Figure) -> bytes:
