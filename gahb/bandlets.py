@@ -129,13 +129,6 @@ def order(height: int, width: int, angle: float) -> NDArray[np.int64]:
     """Return the pixels of a rectangle by distance from a line, ties along the line.
 
     Its angle, in radians, is counted from the rows; the second row lies at positive distance.
-
-    Examples
-    --------
-    >>> order(2, 3, angle=0).tolist()
-    [0, 1, 2, 3, 4, 5]
-    >>> order(2, 3, angle=math.pi / 2).tolist()
-    [2, 5, 1, 4, 0, 3]
     """
     row, column = np.indices((height, width)).reshape(2, -1)
     distance = math.cos(angle) * row - math.sin(angle) * column
@@ -149,11 +142,6 @@ def haar(n: int) -> NDArray[np.float64]:
 
     A run is split into halves, the first the longer where its length is odd: a wavelet is constant
     on either half and of mean zero.
-
-    Examples
-    --------
-    >>> haar(3).round(2).tolist()
-    [[0.58, 0.58, 0.58], [0.41, 0.41, -0.82], [0.71, -0.71, 0.0]]
     """
     rows, runs = [np.full(n, n**-0.5)], [(0, n)]
     for start, stop in runs:
@@ -184,14 +172,6 @@ def best_approximation(
     This projects them on the basis vectors above the positive ``threshold`` of each, (n,).
     Gradients pass through the projection, not through the choice. ``directions`` and ``squares``
     are as for :class:`OracleBandlets`; squares that borders cut become rectangles.
-
-    Examples
-    --------
-    >>> edge = 4 * (torch.arange(8)[:, None] > torch.arange(8)).float()
-    >>> noisy = edge + 0.5 * torch.randn(1, 8, 8, generator=torch.Generator().manual_seed(0))
-    >>> best = best_approximation(noisy, torch.tensor([1.5]), directions=8, squares=(4, 8))
-    >>> bool((best - edge).square().mean() < 0.2 * (noisy - edge).square().mean())
-    True
     """
     limit = threshold.view(-1, 1, 1, 1, 1)
 
@@ -213,12 +193,6 @@ def best_shrinkage(
 
     The noise of each has the standard deviation ``sigma``, (n,); ``directions`` and ``squares`` are
     as for :class:`OracleBandlets`. Without directions there is only one basis.
-
-    Examples
-    --------
-    >>> clean, sigma = torch.tensor([[[3.0, 0.0]]]), torch.tensor([1.0])
-    >>> best_shrinkage(torch.ones(1, 1, 2), clean, sigma, directions=0, squares=(2,))
-    (tensor([[[0.9000, 0.0000]]]), tensor([0.9000]))
     """
     variance = sigma.view(-1, 1, 1, 1, 1) ** 2
 
@@ -422,10 +396,7 @@ class OracleBandlets(Oracle):
     """
 
     def __init__(
-        self,
-        x: Tensor,
-        directions: int = DIRECTIONS,
-        squares: tuple[int, ...] = SQUARES,
+        self, x: Tensor, directions: int = DIRECTIONS, squares: tuple[int, ...] = SQUARES
     ) -> None:
         super().__init__(x)
         check_count("directions", directions, minimum=0)

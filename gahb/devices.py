@@ -109,13 +109,7 @@ def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
 
 
 def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result]:
-    """Return what ``run`` gives on n items, ``size`` at a time, or half when memory runs out.
-
-    Examples
-    --------
-    >>> in_batches(lambda items: list(range(5))[items], n=5, size=2)
-    [[0, 1], [2, 3], [4]]
-    """
+    """Return what ``run`` gives on n items, ``size`` at a time, or half when memory runs out."""
     from accelerate.utils.memory import clear_device_cache, should_reduce_batch_size
 
     results: list[Result] = []

@@ -81,12 +81,7 @@ class Closest:
 
 @torch.no_grad()
 def closest(
-    x: Tensor,
-    among: Tensor,
-    k: int = 1,
-    *,
-    by: str = "cosine",
-    centered: bool = True,
+    x: Tensor, among: Tensor, k: int = 1, *, by: str = "cosine", centered: bool = True
 ) -> Closest:
     """Find the ``k`` images of ``among`` that are closest to each image of ``x`` (Figures 2, 6).
 

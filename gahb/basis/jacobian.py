@@ -116,15 +116,7 @@ class Jacobian:
 
 @contextmanager
 def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
-    """Yield the Jacobian of ``f`` at one image, ``f`` in evaluation mode inside the block.
-
-    Examples
-    --------
-    >>> with jacobian_at(lambda y: y**2, torch.ones(1, 1, 1, 2)) as jacobian:
-    ...     jacobian.rows(torch.arange(2))
-    tensor([[2., 0.],
-            [0., 2.]])
-    """
+    """Yield the Jacobian of ``f`` at one image, ``f`` in evaluation mode inside the block."""
     check_images("y", y)
     if len(y) != 1:
         raise ValueError(f"y: {len(y)} images; accepted: one, of shape (1, C, H, W)")

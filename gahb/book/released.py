@@ -60,17 +60,7 @@ def checkpoint(recipe: Recipe) -> Path | None:
 
 
 def set_size(file: Path, recipe: Recipe) -> int:
-    """Return N of a checkpoint of the network, data, N and subset of a recipe, by its path; else 0.
-
-    Examples
-    --------
-    >>> from gahb.book import recipes
-    >>> recipe = recipes.get("faces-unet-n100000-s1", "paper")
-    >>> set_size(Path("UNet/celebA_HQ_80x80/0to255_RF_90x90_set_size_91234/model.pt"), recipe)
-    0
-    >>> set_size(Path("UNet/celebA_80x80/0to255_RF_90x90_set_size_91234/model.pt"), recipe)
-    91234
-    """
+    """Return N of a checkpoint of the network, data and subset of a recipe, by its path; else 0."""
     network, data, variant = ("", "", "", *file.parts[:-1])[-3:]
     plain = re.sub(r"[^a-z0-9]", "", data.lower())
     match, sizes = VARIANT.fullmatch(variant), re.findall(r"(\d+)x\1", plain)

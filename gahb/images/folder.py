@@ -64,11 +64,7 @@ def read_folder(
 
 
 def file_names(
-    path: str | Path,
-    size: int,
-    seed: int = 0,
-    channels: int = 1,
-    duplicates: float = DUPLICATES,
+    path: str | Path, size: int, seed: int = 0, channels: int = 1, duplicates: float = DUPLICATES
 ) -> dict[str, list[str]]:
     """Return the names of the files that are in each subset of ``load("folder", ...)``, in order.
 
@@ -125,15 +121,7 @@ def split(found: Pictures, seed: int) -> dict[str, Tensor]:
 
 
 def folder_parts(names: Sequence[str]) -> list[str]:
-    """Return the part of each file by the folders in its name, if these make at least two subsets.
-
-    Examples
-    --------
-    >>> folder_parts(["a/train/1.png", "a/Val/1.png", "a/1.png"])
-    ['train', 'test', '']
-    >>> folder_parts(["train/1.png", "more/1.png"])
-    ['', '']
-    """
+    """Return the part of each file by the folders in its name, if these make two subsets."""
     folders = [PurePosixPath(name.lower()).parts[:-1] for name in names]
     parts = [next((PARTS[each] for each in above if each in PARTS), "") for above in folders]
     given = {"train", "test"} <= set(parts) or {"S1", "S2"} <= set(parts)
