@@ -205,7 +205,12 @@ def run_sweep(options: Options) -> int:
         failed = jobs.sweep(options.pattern, options.jobs)
     else:
         resources = {name: getattr(options, name) for name in ("hours", "cpus", "gpus")}
-        resources |= dict(key_and_value(option) for option in options.slurm)
+        for option in options.slurm:
+            name, is_given, value = option.partition("=")
+            if not is_given:
+                given = f"{option!r} is not OPTION=VALUE"
+                raise ValueError(f"--slurm: {given}, such as partition=gpu")
+            resources[name] = value
         submitted = jobs.submit(options.pattern, options.jobs, options.cluster, **resources)
         if options.cluster == "slurm":
             print("\n".join(f"{name}: job {job.job_id}" for name, job in submitted.items()))
@@ -214,13 +219,6 @@ def run_sweep(options: Options) -> int:
     for name in failed:
         print(f"gahb: {name} failed", file=sys.stderr)
     return int(bool(failed))
-
-
-def key_and_value(option: str) -> list[str]:
-    """Split an option of sbatch."""
-    if "=" not in option:
-        raise ValueError(f"--slurm: {option!r} is not OPTION=VALUE, such as partition=gpu")
-    return option.split("=", 1)
 
 
 def run_status(options: Options) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from functools import cache
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pywt
@@ -205,17 +205,6 @@ def best_shrinkage(
     return estimates, costs.sum(dim=(1, 2))
 
 
-def check_squares(squares: tuple[int, ...]) -> None:
-    """Raise unless ``squares`` is a tuple of sides from 2, each twice the one before."""
-    doubling = "sides from 2, each twice the one before"
-    if not isinstance(squares, tuple) or not squares:
-        raise TypeError(f"squares: {squares!r} is not a tuple of {doubling}")
-    for side in squares:
-        check_count("squares", side, minimum=2)
-    if squares != tuple(squares[0] * 2**i for i in range(len(squares))):
-        raise ValueError(f"squares: {squares} is not a tuple of {doubling}")
-
-
 def _in_best_basis(
     coefficients: Tensor, rule: Rule, directions: int, squares: tuple[int, ...]
 ) -> tuple[Tensor, Tensor]:
@@ -314,7 +303,11 @@ class Wavelets(BaseDenoiser):
         """Return the estimate of the clean images, (n, C, H, W), of the dtype of ``y``."""
         check_images("y", y, finite=False)
         threshold = CONSTANT * noise_levels(sigma, len(y)).to(y)
-        return _cycle_spun(lambda shifted: self._denoised(shifted, threshold), y, self.shifts)
+        total = torch.zeros_like(y)
+        for down, across in product(range(self.shifts), repeat=2):
+            shifted = self._denoised(y.roll((down, across), dims=(-2, -1)), threshold)
+            total = total + shifted.roll((-down, -across), dims=(-2, -1))
+        return total / self.shifts**2
 
     def _denoised(self, y: Tensor, threshold: Tensor) -> Tensor:
         approximation, details = analysis(y, scales_of_images("y", y))
@@ -359,16 +352,6 @@ class Bandlets(Wavelets):
         return best.view_as(subbands)
 
 
-def _cycle_spun(f: Callable[[Tensor], Tensor], y: Tensor, shifts: int) -> Tensor:
-    """Return the average of f over shifts of y, each estimate shifted back."""
-    total = torch.zeros_like(y)
-    for down in range(shifts):
-        for across in range(shifts):
-            shifted = f(y.roll((down, across), dims=(-2, -1)))
-            total = total + shifted.roll((-down, -across), dims=(-2, -1))
-    return total / shifts**2
-
-
 class OracleBandlets(Oracle):
     """Shrinkage by the best factors in the bandlet basis that is best for each clean image.
 
@@ -400,7 +383,13 @@ class OracleBandlets(Oracle):
     ) -> None:
         super().__init__(x)
         check_count("directions", directions, minimum=0)
-        check_squares(squares)
+        doubling = "sides from 2, each twice the one before"
+        if not isinstance(squares, tuple) or not squares:
+            raise TypeError(f"squares: {squares!r} is not a tuple of {doubling}")
+        for side in squares:
+            check_count("squares", side, minimum=2)
+        if squares != tuple(squares[0] * 2**i for i in range(len(squares))):
+            raise ValueError(f"squares: {squares} is not a tuple of {doubling}")
         self.scales = scales_of_images("x", x)
         self.directions, self.squares = directions, squares
 

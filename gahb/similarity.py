@@ -394,7 +394,10 @@ def verdicts(
     x, train = view(x), _center(train, shifts)
     ratios = distance_ratio(x, train, same=same).cpu()
     nearest = closest(x, train)
-    to_train, to_samples = nearest.value[:, 0].cpu(), _to_another(x)
+    to_train = nearest.value[:, 0].cpu()
+    to_samples = torch.full_like(to_train, torch.nan)
+    if len(x) > 1:
+        to_samples = cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu()
     affinity, usual = _affinity(x, train, unseen, view, shifts)
     copied = torch.where(ratios.isnan(), to_train > same, ratios < COPY)
     mixed = ~copied & ((to_samples > same) | (affinity > usual))
@@ -423,13 +426,6 @@ def fractions(each: Sequence[str] | Sequence[tuple[str, ...]]) -> dict[str, Esti
         name: fraction(torch.tensor([[verdict == name for verdict in unit] for unit in units]))
         for name in VERDICTS
     }
-
-
-def _to_another(x: Tensor) -> Tensor:
-    """Return the cosine similarity of each image to the closest other one of the set, (n,)."""
-    if len(x) == 1:
-        return torch.full((1,), torch.nan, dtype=torch.float64)
-    return cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu()
 
 
 def _affinity(

@@ -71,7 +71,12 @@ def opened(path: Path) -> Iterator[list[File]]:
         raise ValueError(f"path: {path} is {accepted}")
     else:
         with zipfile.ZipFile(path) as archive:
-            yield sorted(_files_of_archive(archive), key=lambda file: file.name)
+            found = []
+            for entry in archive.infolist():
+                if not entry.is_dir():
+                    stamp = f"{entry.file_size} {entry.CRC}"
+                    found.append(File(entry.filename, stamp, partial(_member, archive, entry)))
+            yield sorted(found, key=lambda file: file.name)
 
 
 def _files_of_folder(
@@ -100,13 +105,6 @@ def _files_of_file(path: Path, name: str) -> Iterator[File]:
     elif path.suffix.lower() in DATABASES and not path.name.startswith(HIDDEN):
         held = list(_values_of_database(path, name, stamp))
     yield from held or [File(name, stamp, path.read_bytes)]
-
-
-def _files_of_archive(archive: zipfile.ZipFile) -> Iterator[File]:
-    for entry in archive.infolist():
-        if not entry.is_dir():
-            stamp = f"{entry.file_size} {entry.CRC}"
-            yield File(entry.filename, stamp, partial(_member, archive, entry))
 
 
 def _member(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -177,7 +175,11 @@ def _values_of_database(path: Path, name: str, stamp: str) -> Iterator[File]:
         place = f"{name.removesuffix(path.suffix)}/"
     suffixes = _suffixes()
     with _database(path) as (environment, values):
-        _check_whole(path, environment)
+        # Reading beyond the end of a file that is cut off would end the process.
+        expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+        if (size := path.stat().st_size) < expected:
+            given = f"{path} is cut off at {size:,} bytes; accepted: all {expected:,} of them"
+            raise ValueError(f"path: {given}")
         for key in values.cursor().iternext(values=False):
             readable = key.isascii() and key.decode().isprintable()
             text = key.decode() if readable else key.hex()
@@ -206,14 +208,6 @@ def _database(path: Path) -> Iterator[tuple[Any, Any]]:
             yield environment, values
     except lmdb.Error as error:
         raise ValueError(f"path: lmdb cannot read {path}: {error}") from error
-
-
-def _check_whole(path: Path, environment: Any) -> None:
-    """Raise if a file is shorter than it says: reading beyond its end would end the process."""
-    expected = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
-    if (size := path.stat().st_size) < expected:
-        given = f"{path} is cut off at {size:,} bytes; accepted: all {expected:,} of them"
-        raise ValueError(f"path: {given}")
 
 
 # --- Pictures in an array ---

@@ -8,6 +8,7 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from io import BytesIO
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
@@ -233,7 +234,7 @@ def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDA
 
     Levels are 0..255, uint8; those of a gray picture of 16 bits stay as they are, uint16.
     """
-    image = decoded(name, content, _gray if channels == 1 else _color)
+    image = decoded(name, content, partial(_gray, mode="L" if channels == 1 else "RGB"))
     side = min(image.size)
     if side < size:
         raise ValueError(
@@ -261,7 +262,7 @@ def decoded(
 
 
 def _gray(image: Image.Image, mode: str = "L") -> Image.Image:
-    """Return gray levels 0..255, or 0..65535 in mode F; what is transparent shows white."""
+    """Return gray levels 0..255, or 0..65535 in mode F, or RGB; what is transparent is white."""
     if image.mode.startswith("I;16"):
         return Image.fromarray(np.asarray(image).astype(np.float32))
     if image.mode in ("I", "F"):
@@ -270,8 +271,3 @@ def _gray(image: Image.Image, mode: str = "L") -> Image.Image:
         paper = Image.new("RGBA", image.size, "white")
         image = Image.alpha_composite(paper, image.convert("RGBA"))
     return image.convert(mode)
-
-
-def _color(image: Image.Image) -> Image.Image:
-    """Return the same for red, green and blue."""
-    return _gray(image, "RGB")

@@ -126,7 +126,12 @@ def kl_gap(
     1.0
     """
     check_images("x", x)
-    levels = _checked_levels(sigma)
+    accepted = "at least three positive, finite, increasing noise levels"
+    levels = as_numbers("sigma", sigma, accepted).cpu()
+    if levels.ndim != 1 or len(levels) < 3:
+        raise ValueError(f"sigma: shape {tuple(levels.shape)} is not that of {accepted}")
+    if not (levels[0] > 0 and levels.isfinite().all() and (levels.diff() > 0).all()):
+        raise ValueError(f"sigma: {levels.tolist()} are not {accepted}")
     noise = unit_noise(x, seed)
     gaps = []
     for level in levels.tolist():
@@ -149,16 +154,6 @@ def _integrated(integrand: Curve) -> Divergence:
         grid_error=abs(total.value - coarse),
         beyond=float(integrand.value[0] + integrand.value[-1]) / 2,
     )
-
-
-def _checked_levels(sigma: Sequence[float] | Tensor) -> Tensor:
-    accepted = "at least three positive, finite, increasing noise levels"
-    levels = as_numbers("sigma", sigma, accepted).cpu()
-    if levels.ndim != 1 or len(levels) < 3:
-        raise ValueError(f"sigma: shape {tuple(levels.shape)} is not that of {accepted}")
-    if not (levels[0] > 0 and levels.isfinite().all() and (levels.diff() > 0).all()):
-        raise ValueError(f"sigma: {levels.tolist()} are not {accepted}")
-    return levels
 
 
 # --- Another denoiser: how well it is predicted ---

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from hashlib import sha256
 from typing import TypeVar
 
 import torch
@@ -169,12 +169,13 @@ class Curve:
             raise ValueError(f"x: shape {tuple(x.shape)} is not (k,)")
         if per_image.ndim != 2 or len(per_image) != len(x):
             raise ValueError(f"per_image: shape {tuple(per_image.shape)} is not ({len(x)}, n)")
-        if images is not None:
-            check_images("images", images)
-            if len(images) != per_image.shape[1]:
-                raise ValueError(f"images: {len(images)}; accepted: {per_image.shape[1]}")
-        unknown = (object() for _ in range(per_image.shape[1]))
-        return cls(x, {tuple(unknown if images is None else map(_digest, images)): per_image})
+        if images is None:
+            return cls(x, {tuple(object() for _ in range(per_image.shape[1])): per_image})
+        check_images("images", images)
+        if len(images) != per_image.shape[1]:
+            raise ValueError(f"images: {len(images)}; accepted: {per_image.shape[1]}")
+        stored = images.detach().cpu().float().numpy()
+        return cls(x, {tuple(sha256(image.tobytes()).digest() for image in stored): per_image})
 
     @cached_property
     def value(self) -> Tensor:
@@ -304,10 +305,6 @@ class Curve:
 
     def _mapped(self, x: Tensor, linear: Function) -> Curve:
         return Curve(x, {images: linear(part) for images, part in self.sets.items()})
-
-
-def _digest(image: Tensor) -> bytes:
-    return hashlib.sha256(image.detach().cpu().float().numpy().tobytes()).digest()
 
 
 def psnr_curve(

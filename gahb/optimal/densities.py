@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from typing import Any, Self, cast
+from typing import Self, cast
 
 import numpy as np
 import torch
@@ -63,7 +63,13 @@ class Gaussian(BaseDenoiser):
     def __init__(self, mean: Tensor, covariance: Tensor) -> None:
         super().__init__()
         check_shape("mean", mean, "a float tensor of shape (C, H, W)", lambda s: len(s) == 3)
-        _check_covariance(covariance, mean.numel())
+        d = mean.numel()
+        accepted = f"a symmetric float tensor of shape ({d}, {d})"
+        check_shape("covariance", covariance, accepted, lambda shape: shape == (d, d))
+        asymmetry = float((covariance - covariance.T).abs().max())
+        if asymmetry > SYMMETRY * float(covariance.abs().max()):
+            given = f"differs from its transpose by {asymmetry:.3g}"
+            raise ValueError(f"covariance: {given}; not {accepted}")
         variances, basis = torch.linalg.eigh(in_double(covariance))
         if variances[0] < -SYMMETRY * variances[-1].abs():
             lowest = f"an eigenvalue of {float(variances[0]):.3g}"
@@ -132,16 +138,6 @@ class Gaussian(BaseDenoiser):
         return (noisy - self.mean).flatten(1) @ self.basis, noise
 
 
-def _check_covariance(covariance: Any, d: int) -> None:
-    accepted = f"a symmetric float tensor of shape ({d}, {d})"
-    check_shape("covariance", covariance, accepted, lambda shape: shape == (d, d))
-    asymmetry = float((covariance - covariance.T).abs().max())
-    if asymmetry > SYMMETRY * float(covariance.abs().max()):
-        raise ValueError(
-            f"covariance: differs from its transpose by {asymmetry:.3g}; not {accepted}"
-        )
-
-
 class GaussianMixture(BaseDenoiser):
     r"""Exact posterior mean for images x from one of several Gaussians, chosen by chance.
 
@@ -179,7 +175,10 @@ class GaussianMixture(BaseDenoiser):
     def __init__(self, weights: Tensor, means: Tensor, covariances: Tensor) -> None:
         super().__init__()
         check_images("means", means)
-        _check_weights(weights, len(means))
+        accepted = f"a float tensor of shape ({len(means)},), positive and of sum 1"
+        check_shape("weights", weights, accepted, lambda shape: shape == (len(means),))
+        if not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
+            raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
         if not isinstance(covariances, Tensor) or len(covariances) != len(means):
             raise ValueError(f"covariances: not one for each of the {len(means)} means")
         self.register_buffer("log_prior", in_double(weights).log())
@@ -228,13 +227,6 @@ class GaussianMixture(BaseDenoiser):
         noisy = in_double(y)
         means = [gaussian(noisy, sigma) for gaussian in self._each()]
         return torch.stack(means, dim=1), self._log_joint(noisy, sigma).softmax(1)
-
-
-def _check_weights(weights: Any, k: int) -> None:
-    accepted = f"a float tensor of shape ({k},), positive and of sum 1"
-    check_shape("weights", weights, accepted, lambda shape: shape == (k,))
-    if not (weights > 0).all() or abs(float(weights.sum()) - 1) > 1e-6:
-        raise ValueError(f"weights: {weights.tolist()} is not {accepted}")
 
 
 class EmpiricalBayes(BaseDenoiser):
@@ -368,7 +360,13 @@ class OracleBasis(Oracle):
 
     def __init__(self, x: Tensor, basis: Tensor) -> None:
         super().__init__(x)
-        _check_basis(basis, x)
+        accepted = "orthonormal images (k, C, H, W), or such for each image, (n, k, C, H, W)"
+        check_float("basis", basis, f"a float tensor of {accepted}")
+        each = basis.ndim == 5 and len(basis) == len(x)
+        if basis.shape[-3:] != x.shape[1:] or not (basis.ndim == 4 or each):
+            given = f"shape {tuple(basis.shape)} for x of {tuple(x.shape)}"
+            raise ValueError(f"basis: {given}; accepted: {accepted}")
+        check_orthonormal("basis", basis, accepted)
         vectors = in_double(basis).flatten(-3)
         self.register_buffer("basis", vectors)
         self.register_buffer("energies", self._coefficients(x).square())
@@ -398,13 +396,3 @@ class OracleBasis(Oracle):
     def _coefficients(self, y: Tensor) -> Tensor:
         """Return the inner products <y, e_k>, (n, k)."""
         return (self.basis @ in_double(y).flatten(1).unsqueeze(-1)).squeeze(-1)
-
-
-def _check_basis(basis: Any, x: Tensor) -> None:
-    accepted = "orthonormal images (k, C, H, W), or such for each image, (n, k, C, H, W)"
-    check_float("basis", basis, f"a float tensor of {accepted}")
-    each = basis.ndim == 5 and len(basis) == len(x)
-    if basis.shape[-3:] != x.shape[1:] or not (basis.ndim == 4 or each):
-        given = f"shape {tuple(basis.shape)} for x of {tuple(x.shape)}"
-        raise ValueError(f"basis: {given}; accepted: {accepted}")
-    check_orthonormal("basis", basis, accepted)

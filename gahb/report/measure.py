@@ -262,18 +262,16 @@ def _check_sets(train: Sequence[Tensor], test: Tensor | None) -> None:
     first, last = train[0], train[-1]
     if len(first) != len(last):
         raise ValueError(f"train_b: {len(last)} images; accepted: {len(first)}, as in train_a")
-    digests = {name: _digests(x) for name, x in sets.items()}
+    digests = {}
+    for name, x in sets.items():
+        # The same for bytes and for gray levels in [0, 1].
+        scale = 1 if x.dtype == torch.uint8 else 255
+        stored = ((scale * image).round().to(torch.uint8) for image in x.cpu())
+        digests[name] = {hashlib.sha256(image.numpy().tobytes()).digest() for image in stored}
     for earlier, name in combinations(sets, 2):
         if shared := len(digests[earlier] & digests[name]):
             problem = f"{shared} of its images are in {earlier}"
             raise ValueError(f"{name}: {problem}; accepted: none in common")
-
-
-def _digests(x: Tensor) -> set[bytes]:
-    """Return what tells images apart, the same for bytes and for gray levels in [0, 1]."""
-    scale = 1 if x.dtype == torch.uint8 else 255
-    stored = ((scale * image).round().to(torch.uint8) for image in x.cpu())
-    return {hashlib.sha256(image.numpy().tobytes()).digest() for image in stored}
 
 
 def _curves(
