@@ -250,16 +250,12 @@ def harmonic_overlaps(
 
     Parameters
     ----------
-    f : callable
-        Denoiser, called as f(y, sigma), or f(y) where it is blind.
-    y : Tensor
-        Noisy images, (n, C, H, W), at least two.
+    f, y, sigma
+        As for :func:`gahb.adaptive_basis`, but at least two noisy images, (n, C, H, W).
     images : Tensor
         What their graphs are made from, such as f(y), (n, C, H, W).
     k : int
         Number of leading vectors, of the denoiser and of each reference.
-    sigma : float, optional
-        Noise level, for denoisers that are not blind.
     components : Tensor, optional
         Orthonormal vectors that are the same for all images, such as the principal components of
         the training images, (l, C, H, W).
@@ -324,12 +320,8 @@ class GraphHarmonics(BaseDenoiser):
     In the orthonormal basis of all eigenvectors of a Laplacian, coefficients below 3 sigma are set
     to zero. The first Laplacian is that of the plain grid, whose harmonics are
     cosines; each next one is made from the estimate that the one before has given. Nothing is
-    learned: it shows what an adaptive basis is worth on its own.
-
-    Parameters
-    ----------
-    rounds : int
-        How often :func:`patch_laplacian` is made from an estimate; 0 for thresholding in cosines.
+    learned: it shows what an adaptive basis is worth on its own. ``rounds`` is how often
+    :func:`patch_laplacian` is made from an estimate; 0 for thresholding in cosines.
 
     Examples
     --------

@@ -247,14 +247,9 @@ def coordinates(y: Tensor) -> Tensor:
 class BFCNN(nn.Module):
     """Bias-free network BF-CNN of Appendix A.1, without subsampling: its output is y - f(y).
 
-    All layers but the first and the last are normalized and rectified (Mohan et al., 2020).
-
-    Parameters
-    ----------
-    layers, width, channels : int
-        Number of 3x3 convolutions, at least 2; channels of the hidden layers; of the images.
-    first_linear : bool
-        Leave the first layer without a rectification.
+    All ``layers``, at least 2, are 3x3 convolutions; all but the first and the last are normalized
+    and rectified (Mohan et al., 2020). The first is rectified unless it is to be ``first_linear``.
+    ``width`` is the number of channels of the hidden layers, ``channels`` that of the images.
 
     Examples
     --------
@@ -286,12 +281,8 @@ class BFCNN(nn.Module):
 class Dense(nn.Module):
     """Bias-free network without convolutions: every layer joins all pixels, the residual is output.
 
-    All layers but the last are normalized and rectified, as in the other networks.
-
-    Parameters
-    ----------
-    layers, width, size : int
-        Number of layers, at least 2; units of the hidden ones; pixels per side of gray images.
+    All ``layers``, at least 2, but the last are normalized and rectified, as in the other networks.
+    The hidden ones have ``width`` units, and gray images ``size`` pixels per side.
 
     Examples
     --------
@@ -344,14 +335,9 @@ class Attention(nn.Module):
 class Transformer(nn.Module):
     """Small diffusion transformer on patches of 2 x 2 pixels, whose output is the residual [1]_.
 
-    As all networks here it is blind: no noise level modulates its layers. It is neither
-    convolutional nor homogeneous.
-
-    Parameters
-    ----------
-    layers, width, size : int
-        Number of layers; features of a patch, a multiple of four; pixels per side of gray images,
-        an even number.
+    As all networks here it is blind: no noise level modulates its ``layers``. It is neither
+    convolutional nor homogeneous. A patch has ``width`` features, a multiple of four, and gray
+    images an even ``size`` in pixels per side.
 
     References
     ----------

@@ -45,14 +45,10 @@ SAME = 0.95  # cosine above which the paper removes images as duplicates
 def cosine_similarity(a: Tensor, b: Tensor, *, centered: bool = True) -> Tensor:
     """Return the cosine of the angle between image i of ``a`` and of ``b``, (n,) (Figure 2, blue).
 
-    Parameters
-    ----------
-    a, b : Tensor
-        Images, (n, C, H, W), floating-point or uint8. One image is compared with all of the other.
-    centered : bool
-        Subtract every image's own mean first, as the released code of the paper does; otherwise
-        the plain normalized inner product, which the paper's text states. An image without
-        direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
+    Images are (n, C, H, W), floating-point or uint8; one image is compared with all of the other.
+    Every image's own mean is subtracted first, as the released code of the paper does; without
+    ``centered`` it is the plain normalized inner product, which the paper's text states. An image
+    without direction (constant if centered, black if not) has cosine 1 to its like and 0 to others.
 
     Examples
     --------

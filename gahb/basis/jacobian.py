@@ -196,14 +196,9 @@ def equivalent_filters(
     r"""Return the filters by which a denoiser computes pixels, (n, C, H, W): rows of J [1]_.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
-    :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6).
-
-    Parameters
-    ----------
-    f, y, sigma
-        As for :func:`gahb.adaptive_basis`: a denoiser and one noisy image, (1, C, H, W).
-    pixels : sequence of (int, int)
-        Rows and columns of n pixels, of the first channel where there are several.
+    :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6). There are n ``pixels``,
+    (row, column), of the first channel where there are several. The denoiser, one noisy image
+    (1, C, H, W), and sigma are as for :func:`gahb.adaptive_basis`.
 
     References
     ----------

@@ -23,15 +23,9 @@ def remove_duplicates(x: Tensor, threshold: float = DUPLICATES, *, centered: boo
     """Return the images without near-duplicates: the first of every group stays, in order.
 
     Image j is dropped if its cosine similarity to an earlier image *that was kept* exceeds
-    ``threshold``. Beyond the result a few blocks of 1,024 images are held in memory: below 0.5 GB
-    for images of 80x80.
-
-    Parameters
-    ----------
-    x, centered : Tensor, bool
-        Images, (n, C, H, W), and the kind of cosine, as for :func:`gahb.cosine_similarity`.
-    threshold : float
-        Largest cosine similarity allowed between two images that are kept, in [-1, 1].
+    ``threshold``, in [-1, 1]. Images, (n, C, H, W), and ``centered`` are as for
+    :func:`gahb.cosine_similarity`. Beyond the result a few blocks of 1,024 images are held in
+    memory: below 0.5 GB for images of 80x80.
 
     Examples
     --------

@@ -26,14 +26,9 @@ def error_dimensions(f: Function, x: Tensor, bases: Tensor, sigma: float) -> tup
     """Return the squared error within and outside of a subspace, over sigma^2 (Figure 5).
 
     A denoiser that projects on a subspace keeps the noise within it, as many times sigma^2 as it
-    has dimensions, and nothing outside. Both errors, (n,), are in such dimensions.
-
-    Parameters
-    ----------
-    f, x, sigma
-        As for :func:`gahb.psnr_curve`, whose noise it is, at one noise level.
-    bases : Tensor
-        Orthonormal basis of the subspace of each image, (n, k, C, H, W).
+    has dimensions, and nothing outside. Both errors, (n,), are in such dimensions. The orthonormal
+    ``bases`` of the subspaces of all images are (n, k, C, H, W); denoiser, images and noise are as
+    for :func:`gahb.psnr_curve`, at one noise level.
 
     Examples
     --------

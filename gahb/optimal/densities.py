@@ -241,12 +241,8 @@ class EmpiricalBayes(BaseDenoiser):
         p(x_i \mid y) \propto \exp \left( - \lVert y - x_i \rVert^2 / 2 \sigma^2 \right),
 
     and its Jacobian is the posterior covariance divided by sigma^2 (equation 9). A network that
-    only minimized its training error would end here.
-
-    Parameters
-    ----------
-    x : Tensor
-        Training images in [0, 1], (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
+    only minimized its training error would end here. The training images x are in [0, 1],
+    (n, C, H, W); or uint8 in 0 ... 255, a quarter of the memory.
 
     Examples
     --------

@@ -188,12 +188,8 @@ class EquivariantLocal(Local):
     around all pixels of all training images. But zero padding gives borders away: where patches
     reach beyond the image, they are compared only with patches that do so by the same number of
     pixels on the same sides ("boundary-broken", Kamb and Ganguli, 2025). In a corner the place is
-    known, and the machine is :class:`Local`.
-
-    Parameters
-    ----------
-    x, patch
-        As for :class:`Local`. A thousand images of 32 x 32 pixels take some seconds an image.
+    known, and the machine is :class:`Local`, whose arguments it has. A thousand images of 32 x 32
+    pixels take some seconds an image.
 
     Examples
     --------
@@ -276,12 +272,8 @@ class CovarianceLocal(Masked):
     Pixel q depends on those pixels that the best affine denoiser, :class:`gahb.optimal.Gaussian`,
     uses for it: where row q of the matrix :math:`C (C + \sigma^2)^{-1}` is at least .02 of its
     largest entry (in the code of [1]_, of the largest of all rows, each divided by its own pixel's
-    entry). No square has to be chosen, and the part need not be one.
-
-    Parameters
-    ----------
-    x : Tensor
-        Training images in [0, 1], (n, C, H, W), or uint8.
+    entry). No square has to be chosen, and the part need not be one. The training images x are in
+    [0, 1], (n, C, H, W), or uint8.
 
     References
     ----------

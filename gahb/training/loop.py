@@ -253,15 +253,10 @@ def train(
     go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
     The denoiser is on the device of the training.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where weights, log and manifest go; by default ``<artifacts>/<edition>/<name>``.
-    again : bool
-        Whether to train from the start although the folder holds a training of this recipe. That
-        stays until the new one is finished.
-    keep_snapshots : bool
-        Whether to keep the weights along the way as well, for :func:`gahb.training.snapshots`.
+    Weights, log and manifest go into ``folder``, by default ``<artifacts>/<edition>/<name>``. With
+    ``again`` it trains from the start although that holds a training of this recipe, which stays
+    until the new one is finished; with ``keep_snapshots`` it keeps the weights along the way as
+    well, for :func:`gahb.training.snapshots`.
 
     Examples
     --------
