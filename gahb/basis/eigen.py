@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -103,16 +102,10 @@ def _dense(jacobian: Jacobian) -> Basis:
 
 def _krylov(jacobian: Jacobian, k: int, tolerance: float, generator: torch.Generator) -> Basis:
     """Return the leading eigenpairs, from products of the Jacobian alone."""
-    like = jacobian.y.new_empty(min(BLOCK, jacobian.size), jacobian.size)
-    start = _random_block(like, generator)
-    forward, backward = jacobian.times(start), jacobian.transposed_times(start)
-    space = KrylovSpace(
-        jacobian.symmetric_times, start, (forward + backward) / 2, tolerance, generator
-    )
+    space = KrylovSpace(jacobian, tolerance, generator)
     values, vectors, remainders = space.leading_pairs(k)
-    # Random vectors have on average the same share of the norm of any matrix.
-    asymmetry = _asymmetry(forward, backward)
-    return Basis(values, _signed(vectors, jacobian), asymmetry, remainders.norm(dim=1), "krylov")
+    images = _signed(vectors, jacobian)
+    return Basis(values, images, space.asymmetry, remainders.norm(dim=1), "krylov")
 
 
 def _signed(vectors: Tensor, jacobian: Jacobian) -> Tensor:
@@ -260,9 +253,8 @@ class KrylovSpace:
     ``scipy.sparse.linalg.lobpcg`` needs 1.8 times the products (80 x 80 pixels, k = 50), 6 times
     if eigenvalues are far below 0, and misses an eigenvector that is orthogonal to its start.
 
-    ``times`` gives the products S v for the rows v of a matrix (n, d); ``start`` and ``products``
-    are X and S X. ``tolerance`` is the largest residual, and the largest change of an eigenvalue,
-    that is accepted. ``generator`` draws the other random vectors.
+    ``tolerance`` is the largest residual, and the largest change of an eigenvalue, that is
+    accepted. ``generator`` draws the random vectors.
 
     References
     ----------
@@ -270,17 +262,15 @@ class KrylovSpace:
        singular value decomposition. NeurIPS 2015.
     """
 
-    def __init__(
-        self,
-        times: Callable[[Tensor], Tensor],
-        start: Tensor,
-        products: Tensor,
-        tolerance: float,
-        generator: torch.Generator,
-    ) -> None:
-        self.times, self.tolerance, self.generator = times, tolerance, generator
-        self.start, self.basis, self.products, self.newest = start, start, products, products
-        self.within = start @ products.T  # its upper triangle: S is symmetric
+    def __init__(self, jacobian: Jacobian, tolerance: float, generator: torch.Generator) -> None:
+        self.jacobian, self.tolerance, self.generator = jacobian, tolerance, generator
+        like = jacobian.y.new_empty(min(BLOCK, jacobian.size), jacobian.size)
+        self.start = self.basis = _random_block(like, generator)
+        forward, backward = jacobian.times(self.start), jacobian.transposed_times(self.start)
+        # Random vectors have on average the same share of the norm of any matrix.
+        self.asymmetry = _asymmetry(forward, backward)
+        self.products = self.newest = (forward + backward) / 2
+        self.within = self.start @ self.products.T  # its upper triangle: S is symmetric
 
     @property
     def is_whole(self) -> bool:
@@ -322,7 +312,7 @@ class KrylovSpace:
             return
         block = self._new_directions(vectors)
         self.basis = torch.cat([self.basis, block])
-        self.newest = self.times(block)
+        self.newest = self.jacobian.symmetric_times(block)
         self.products = torch.cat([self.products, self.newest])
         columns = self.basis @ self.newest.T
         self.within = torch.cat([F.pad(self.within, (0, 0, 0, len(block))), columns], dim=1)

@@ -132,12 +132,7 @@ def kl_gap(
     for level in levels.tolist():
         ours, best = (in_double(denoised(g, x, noise, level, batch_size)) for g in (f, f_star))
         gaps.append((ours - best).square().flatten(1).sum(1).cpu() / level**2)
-    return _integrated(Curve.of(levels, torch.stack(gaps), x))
-
-
-def _integrated(integrand: Curve) -> Divergence:
-    """Return the integral over the logarithms of the noise levels, by the trapezoidal rule."""
-    logs = integrand.x.log()
+    integrand, logs = Curve.of(levels, torch.stack(gaps), x), levels.log()
     weights = torch.trapezoid(torch.eye(len(logs), dtype=logs.dtype), logs)
     total = integrand.combination(weights)
     fewer = [*range(0, len(logs) - 1, 2), len(logs) - 1]

@@ -5,7 +5,7 @@ All is computed in float64; every result is differentiable in ``y``.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -73,12 +73,8 @@ def box_of_mass(
 
 def grid(low: Tensor, high: Tensor, shares: Tensor) -> Tensor:
     """Return points (len(shares)^q, q) of a grid, at these shares of each side of a box (q,)."""
-    points = low.new_zeros(1, 0)
-    for start, stop in zip(low, high, strict=True):
-        along = start + (stop - start) * shares
-        each = along.repeat(len(points))[:, None]
-        points = torch.cat([points.repeat_interleave(len(along), dim=0), each], dim=1)
-    return points
+    sides = [start + (stop - start) * shares for start, stop in zip(low, high, strict=True)]
+    return torch.cartesian_prod(*sides).view(-1, len(sides)) if sides else low.new_zeros(1, 0)
 
 
 class Posterior(NamedTuple):
@@ -125,12 +121,12 @@ class ManifoldDenoiser(BaseDenoiser):
     low: Tensor
     high: Tensor
     prior: Tensor
-    prior_deviation: float
 
-    def __init__(self, size: int) -> None:
+    def __init__(self, size: int, prior: Sequence[float], prior_deviation: float) -> None:
         super().__init__()
         check_count("size", size, minimum=8)
-        self.size = size
+        self.size, self.prior_deviation = size, prior_deviation
+        self.register_buffer("prior", torch.tensor(prior, dtype=torch.float64))
 
     def designs(self, geometry: Tensor) -> Tensor:
         """Return the images D_k(g), (m, k, d), of geometries (m, q)."""
@@ -210,12 +206,10 @@ class Disks(ManifoldDenoiser):
     ORDER = 16
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        super().__init__(size, GRAYS, GRAY_DEVIATION)
         sides = torch.tensor([CENTER, CENTER, RADIUS], dtype=torch.float64)
         self.register_buffer("low", sides[:, 0])
         self.register_buffer("high", sides[:, 1])
-        self.register_buffer("prior", torch.tensor(GRAYS, dtype=torch.float64))
-        self.prior_deviation = GRAY_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
         """Return ground and disk, (m, 2, d), of centers and radii (m, 3)."""
@@ -251,10 +245,8 @@ class Ray(ManifoldDenoiser):
     face: Tensor
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        super().__init__(size, [BRIGHTNESS], BRIGHTNESS_DEVIATION)
         self.register_buffer("face", ray_face(size).flatten()[None, None])
-        self.register_buffer("prior", torch.tensor([BRIGHTNESS], dtype=torch.float64))
-        self.prior_deviation = BRIGHTNESS_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
         """Return the face, (1, 1, d): there is one geometry, without coordinates (1, 0)."""
@@ -285,10 +277,8 @@ class Sines(ManifoldDenoiser):
     waves: Tensor
 
     def __init__(self, size: int) -> None:
-        super().__init__(size)
+        super().__init__(size, [AMPLITUDE], AMPLITUDE_DEVIATION)
         self.register_buffer("waves", sine_waves(size).flatten(1))
-        self.register_buffer("prior", torch.tensor([AMPLITUDE], dtype=torch.float64))
-        self.prior_deviation = AMPLITUDE_DEVIATION
 
     def designs(self, geometry: Tensor) -> Tensor:
         """Return waves of amplitude 1, (m, 1, d), of phases (m, 1)."""

@@ -263,19 +263,15 @@ def psnr_slopes(
     look.check_some("curves", curves, Curve, "a curve")
     _check_expected(curves, expected)
     over = check_range("over", over)
+    ends = tensor(over, dtype=torch.float32)
     drawn: dict[Label, Curve] = {}
     lines: dict[Label, Curve] = {}
     for name, curve in curves.items():
         label = f"{name}, slope {curve.slope(*over).value:.2f} ({expected[name]:.2f})"
-        drawn[label], lines[label] = curve, _line(curve, expected[name], over)
+        inside = curve.between(*over)
+        line = inside.mean().value + expected[name] * (ends - float(inside.x.mean()))
+        drawn[label], lines[label] = curve, Curve.of(ends, line[:, None])
     return psnr_curves(drawn, ax, dashed=lines, dashed_label="expected slope")
-
-
-def _line(curve: Curve, slope: float, over: tuple[float, float]) -> Curve:
-    """Return a line of another slope through the middle of a fit, over the range of the fit."""
-    ends, inside = tensor(over, dtype=torch.float32), curve.between(*over)
-    line = inside.mean().value + slope * (ends - float(inside.x.mean()))
-    return Curve.of(ends, line[:, None])
 
 
 def curve_against_updates(

@@ -77,7 +77,11 @@ def image_grid(
     shown = map(as_gray, rows.values()) if signed else rows.values()
     strips = [_strip(images, channels, longest, margin) for images in shown]
     mosaic = torch.cat(strips, dim=1)[:, :-margin]
-    with look.on_axes(ax, _figure_height(mosaic, labels, longest)) as ax:
+    # The grid fills the page, unless its images become too coarse.
+    widest_label = max(len(label) for label in labels)
+    inches = min(look.WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
+    tall = min(TALLEST, HEADER + inches * mosaic.shape[1] / mosaic.shape[2])
+    with look.on_axes(ax, tall) as ax:
         _show(ax, mosaic)
         ax.set_anchor("NW")
         ax.set_yticks(_centers(len(rows), height, margin), labels)
@@ -96,13 +100,6 @@ def _show(ax: Axes, image: Tensor) -> None:
     ax.set(xticks=[], yticks=[])
     ax.grid(False)
     ax.spines[:].set_visible(False)
-
-
-def _figure_height(mosaic: Tensor, labels: Sequence[str], longest: int) -> float:
-    """Return the height in inches at which the grid fills the page, no image being too coarse."""
-    widest_label = max(len(label) for label in labels)
-    width = min(look.WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
-    return min(TALLEST, HEADER + width * mosaic.shape[1] / mosaic.shape[2])
 
 
 def _centers(count: int, side: int, margin: int) -> list[float]:
