@@ -113,10 +113,7 @@ def _one_scale_matrix(side: int) -> NDArray[np.float64]:
 
 @cache
 def bases(height: int, width: int, directions: int) -> NDArray[np.float64]:
-    """Return the bases of a rectangle: its pixels, and one for each of the angles in [0, pi).
-
-    They are (directions + 1, height * width, height * width), a basis vector per row.
-    """
+    """Return bases of a rectangle of d pixels, (directions + 1, d, d): these, and one per angle."""
     pixels = np.eye(height * width)
     wavelets = haar(height * width)
     angles = math.pi * np.arange(directions) / directions

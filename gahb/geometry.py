@@ -109,10 +109,7 @@ def _laplacian(image: Tensor, offsets: list[tuple[int, int]], patch: int) -> csr
     return csr_array(csgraph.laplacian(graph + graph.T))
 
 
-LAPLACIANS: dict[str, Callable[[Tensor], csr_array]] = {
-    "grid": grid_laplacian,
-    "patches": patch_laplacian,
-}
+LAPLACIANS = {"grid": grid_laplacian, "patches": patch_laplacian}
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:

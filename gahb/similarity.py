@@ -162,8 +162,8 @@ def transition(between: Mapping[int, Tensor], to_train: Mapping[int, Tensor]) ->
         if len(between[n]) != len(to_train[n]):
             given = f"{len(to_train[n])} samples at N = {n}"
             raise ValueError(f"to_train: {given}; accepted: {len(between[n])}, as in between")
-    medians = [(median(between[n]).value, median(to_train[n]).value) for n in sizes]
-    difference = torch.tensor([a - b for a, b in medians])
+    medians = [median(between[n]).value - median(to_train[n]).value for n in sizes]
+    difference = torch.tensor(medians)
     crossing = _last_crossing(sizes, difference)
     if math.isnan(crossing):
         shown = ", ".join(f"{value:+.2f}" for value in difference)

@@ -103,10 +103,10 @@ def test_gray_images_keep_their_levels() -> None:
 
 
 def test_slider_shows_the_labels_and_what_they_are() -> None:
-    play, slider = widgets.stepper(draw, LABELS, "noise level", interval=200).children[0].children
+    play, slider = widgets.stepper(draw, LABELS, "noise level").children[0].children
     assert [label for label, _ in slider.options] == LABELS
     assert (slider.description, slider.label, slider.readout) == ("noise level", LABELS[0], True)
-    assert (play.min, play.max, play.interval) == (0, len(LABELS) - 1, 200)
+    assert (play.min, play.max, play.interval) == (0, len(LABELS) - 1, 500)
 
 
 def test_equal_labels_are_different_frames() -> None:
@@ -164,7 +164,6 @@ def test_before_version_8_the_kernel_swaps_the_picture() -> None:
             lambda: widgets.stepper(lambda i: draw(i, (3, 2 + i)), LABELS),
             r"^draw: figures of \[\(300.0, 200.0\), \(300.0, 300.0\), .*; accepted: one size",
         ),
-        (lambda: widgets.stepper(draw, LABELS, interval=0), "^interval: 0 is not a whole number"),
     ],
 )
 def test_bad_input_gives_one_clear_line(call, message: str) -> None:

@@ -81,8 +81,7 @@ def affine_curves(name: str) -> dict[str, Curve]:
     """Return PSNR curves of the best affine denoiser of a recipe's training set (Figure 15).
 
     They are those of up to 64 images of S1, as many as the recipe has, and of 64 test images, over
-    ``INPUT_PSNR``. The laptop edition ships the measurement, since it takes all training images;
-    the others measure where it is missing.
+    ``INPUT_PSNR``.
     """
     recipe, path = recipes.get(name), artifacts.path_of("affine", name)
     command, measure = f"python -m gahb affine {name}", lambda: measure_affine(name)

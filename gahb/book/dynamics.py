@@ -19,17 +19,11 @@ SIGMA, VECTORS, LARGEST = 0.15, 30, 16  # of the basis; pixels a side up to whic
 
 
 def dynamics(name: str) -> Dynamics:
-    """Return what was measured along the training of a recipe.
-
-    The laptop edition ships it, but not the snapshots that it was measured on; the others train and
-    measure where it is missing.
-    """
+    """Return what was measured along the training of a recipe."""
     recipe, path = recipes.get(name), artifacts.path_of("dynamics", name)
     command = f"python -m gahb train {name} --keep-snapshots && python -m gahb dynamics {name}"
-    stored = artifacts.measurement(
-        path, command, lambda: recipe.hash, lambda: measure_dynamics(name)
-    )
-    found: Dynamics = stored["found"]
+    weights, measure = lambda: recipe.hash, lambda: measure_dynamics(name)
+    found: Dynamics = artifacts.measurement(path, command, weights, measure)["found"]
     return found
 
 

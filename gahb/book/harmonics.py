@@ -35,8 +35,7 @@ def overlaps(
 
     The network is that of a recipe, or one of :mod:`gahb.book.controls` in its place, at the same
     noisy images of level ``sigma``; ``features`` is the number of vectors, as a share of the
-    pixels. The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`. The laptop edition
-    ships the measurement; the others measure where it is missing.
+    pixels. The overlaps are those of :func:`gahb.geometry.harmonic_overlaps`.
     """
     recipe = recipes.get(name)
     command = f"python -m gahb harmonics {name}" + (f" --control '{control}'" if control else "")
@@ -51,8 +50,7 @@ def overlaps(
 def overlaps_along(name: str) -> dict[int, dict[str, Tensor]]:
     """Return the :func:`overlaps` of a network at every snapshot of its training, by updates.
 
-    Each snapshot is taken for a network of its own: the graphs are those of its estimates. The
-    laptop edition ships the measurement; the others train and measure where it is missing.
+    Each snapshot is taken for a network of its own: the graphs are those of its estimates.
     """
     recipe, path = recipes.get(name), _file(name, ALONG, SIGMA, FEATURES)
     command = f"python -m gahb train {name} --keep-snapshots"

@@ -14,29 +14,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image
 
-from gahb.checks import check_count
-
 MOST_FRAMES = 20
 MOST_BYTES = 1_000_000  # of all frames: they become a part of the page
+INTERVAL = 500  # milliseconds for which a frame stays when they are played
 COLORS = 256  # more than a figure of grays and a few colors needs, at half the bytes
 Size = tuple[float, float]
 PIXELS_PER_INCH = 100  # of the page, where a figure that fills it is 7 inches wide
 
 
 def stepper(
-    draw: Callable[[int], Axes | Figure],
-    labels: Sequence[str],
-    name: str = "",
-    *,
-    interval: int = 500,
+    draw: Callable[[int], Axes | Figure], labels: Sequence[str], name: str = ""
 ) -> ipywidgets.VBox:
     """Return pictures to step through or to play, one label for each.
 
     ``draw`` makes frame i = 0, 1, ... as a new figure, all of one size, and gives that or its axes.
     The 2 to 20 labels are seen with the frames; the ``name`` is what they are values of, such as
-    "noise level". When played, a frame stays for ``interval`` milliseconds. All are drawn at once
-    and tied together in the browser: the widget lives in a page without a kernel. Only where
-    ipywidgets is older than version 8, as on Colab, it needs one.
+    "noise level". All are drawn at once and tied together in the browser: the widget lives in a
+    page without a kernel. Only where ipywidgets is older than version 8, as on Colab, it needs one.
 
     Examples
     --------
@@ -49,10 +43,9 @@ def stepper(
     (('σ = 1', 0), ('σ = 0.1', 1))
     """
     _check_labels(labels)
-    check_count("interval", interval)
     frames, (width, height) = _drawn(draw, labels)
     pictures = [_picture(*frame, width) for frame in zip(frames, labels, strict=True)]
-    play = ipywidgets.Play(max=len(labels) - 1, interval=interval)
+    play = ipywidgets.Play(max=len(labels) - 1, interval=INTERVAL)
     slider = ipywidgets.SelectionSlider(
         options=[(label, i) for i, label in enumerate(labels)],
         description=name,

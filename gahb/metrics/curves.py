@@ -113,10 +113,7 @@ def unit_noise(x: Tensor, seed: int) -> Tensor:
 def denoised(
     f: Function, x: Tensor, noise: Tensor, sigma: float, batch_size: int | None = None
 ) -> Tensor:
-    """Return f(x + sigma noise), (n, C, H, W), by f(y, sigma).
-
-    Images are denoised ``batch_size`` at a time, by default as many as the memory allows.
-    """
+    """Return f(x + sigma noise), (n, C, H, W), by default as many at a time as memory allows."""
     if batch_size is not None:
         check_count("batch_size", batch_size)
     denoise = at(f, sigma)

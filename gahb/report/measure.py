@@ -281,10 +281,7 @@ def _curves(
     input_psnr: Sequence[float] | Tensor | None,
     seed: int,
 ) -> dict[str, Any]:
-    """Return the curves of each model on its training images and on others, by attribute.
-
-    They are of the first images of a set, repeated if they are few.
-    """
+    """Return the curves of each model on the first of its training images and others, by name."""
     if input_psnr is None or any(x is None for x in (*models, *tested)):
         return {}
 

@@ -194,10 +194,7 @@ class Optimizer:
 
 
 def annealing(schedule: str, update: int, updates: int) -> float:
-    """Factor of the learning rate at one of ``updates`` updates.
-
-    ``cosine`` to 0, ten ``halving`` steps, or ``constant`` after a linear warm-up.
-    """
+    """Factor of the learning rate at one of ``updates`` updates."""
     if schedule == "cosine":
         return 0.5 * (1 + math.cos(math.pi * update / updates))
     if schedule == "halving":

@@ -31,11 +31,7 @@ CHECKPOINT, SNAPSHOTS, LOCK = "checkpoint.pt", "snapshots", ".lock"
 def write_record(
     folder: Path, network: nn.Module, recipe: Recipe, log: list[dict[str, Any]], **facts: Any
 ) -> None:
-    """Write weights, log and, last of all, the manifest, which marks the training as finished.
-
-    The manifest holds the recipe and its hash, the checksums of the two other files, the versions
-    of what computed them, and the ``facts`` given.
-    """
+    """Write weights, log and, last of all, the manifest, which marks the training as finished."""
     write_weights(folder / WEIGHTS, network)
     with atomic_write(folder / LOG) as temporary:
         temporary.write_text("".join(json.dumps(line) + "\n" for line in log), encoding="utf-8")
