@@ -378,16 +378,10 @@ def receptive_field(
     """Return the sides of the smallest and the largest receptive field, in pixels (Table 1).
 
     They are measured: the rows of the input on which the gradient of one output pixel is not zero.
-    Where a network subsamples, that depends on the pixel: ``positions`` pixels in a row are tried.
-    The weights do not matter: all are made positive, so that no path cancels another.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        Maps (n, channels, side, side) to the same shape by convolutions, pooling and the like.
-    side, positions, channels : int
-        Of the input, larger than the receptive field; output pixels to try, at least the factor by
-        which the network subsamples; of the input.
+    Where a network subsamples, that depends on the pixel: ``positions`` pixels in a row are tried,
+    at least the factor by which it does. The weights do not matter: all are made positive, so that
+    no path cancels another. The network maps (n, channels, side, side) to the same shape, by
+    convolutions, pooling and the like; ``side`` is larger than the receptive field.
 
     Examples
     --------
@@ -428,17 +422,11 @@ def from_released(
 ) -> UNet | BFCNN:
     """Return the network of a released checkpoint, in evaluation mode.
 
-    Its architecture is read off the shapes, but for ``first_layer_linear``, and its outputs equal
+    It is a state dictionary as saved by the released code (keys such as
+    ``module.encoder.0.0.weight``), or the path of the ``.pt`` file that holds it. The architecture
+    is read off the shapes, but for ``first_layer_linear`` of a BF_CNN, which its weights do not
+    show: False, the default of the released ``main.py``, rectifies the first layer. Outputs equal
     those of the released network.
-
-    Parameters
-    ----------
-    released : mapping or path
-        A state dictionary as saved by the released code (keys such as
-        ``module.encoder.0.0.weight``), or the path of the ``.pt`` file that holds it.
-    first_layer_linear : bool
-        What a BF_CNN was built with, which its weights do not show: False, the default of the
-        released ``main.py``, rectifies the first layer.
     """
     if isinstance(released, str | PathLike):
         released = _read(Path(released))

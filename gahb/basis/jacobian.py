@@ -115,19 +115,11 @@ class Jacobian:
 
 
 @contextmanager
-def jacobian_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
-    """Yield the Jacobian of ``f`` at one image, ``f`` in evaluation mode inside the block."""
+def jacobian_at(f: Function, y: Tensor, *, several: bool = False) -> Iterator[Jacobian]:
+    """Yield the Jacobian of ``f`` at one image, or ``several``, with ``f`` in evaluation mode."""
     check_images("y", y)
-    if len(y) != 1:
+    if len(y) != 1 and not several:
         raise ValueError(f"y: {len(y)} images; accepted: one, of shape (1, C, H, W)")
-    with jacobians_at(f, y) as jacobian:
-        yield jacobian
-
-
-@contextmanager
-def jacobians_at(f: Function, y: Tensor) -> Iterator[Jacobian]:
-    """Yield the Jacobian of ``f`` at a batch of images, as :func:`jacobian_at` at one."""
-    check_images("y", y)
     _check_precision(f, y)
     # Attention in one kernel can be derived neither forwards nor for many vectors.
     attention = sdpa_kernel(SDPBackend.MATH)
@@ -349,7 +341,7 @@ def _exact(f: Function, y: Tensor) -> tuple[Tensor, Tensor]:
 def _hutchinson(f: Function, y: Tensor, signs: Tensor) -> tuple[Tensor, Tensor]:
     """Return f(y) of a batch (n, C, H, W), and <v, J v> for its ``signs`` v, (n, probes, d)."""
     probes = signs.to(y).transpose(0, 1).flatten(1)
-    with jacobians_at(f, y) as jacobian:
+    with jacobian_at(f, y, several=True) as jacobian:
         at_a_time = max(1, CHUNK // len(y))
         images = [jacobian.transposed_times(some) for some in probes.split(at_a_time)]
         terms = in_double(torch.cat(images) * probes)

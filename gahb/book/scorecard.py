@@ -332,8 +332,7 @@ def _verdict(text: str, verdict: str) -> str:
 
 def anchor(heading: str) -> str:
     """Return what a heading becomes in the address of its section."""
-    kept = "".join(c if c.isalnum() else "-" for c in heading.lower())
-    return "-".join(word for word in kept.split("-") if word)
+    return re.sub(r"[\W_]+", "-", heading.lower()).strip("-")
 
 
 def committed() -> dict[str, str]:

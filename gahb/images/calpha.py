@@ -60,16 +60,10 @@ def calpha_images(
     With the same numbers, images of other regularities are the same scene: the same noise is
     integrated more or fewer times.
 
-    They are in [0, 1], (len(indices), 1, size, size), float64.
-
-    Parameters
-    ----------
-    indices, size, subset, seed
-        Numbers of images of the subset, from 0; the others as for :func:`gahb.images.load`.
-    contour, background : float
-        Regularity alpha of the contour, in [0.5, 16], and of both backgrounds, by default the same.
-    blur : bool
-        Average the contour's mask over squares of 2x2 pixels, as the paper's released code does.
+    They are in [0, 1], (len(indices), 1, size, size), float64. The regularity alpha of the
+    ``contour``, in [0.5, 16], is by default also that of both backgrounds; ``blur`` averages the
+    contour's mask over squares of 2x2 pixels, as the paper's released code does. Indices are from
+    0; size, subset and seed are as for :func:`gahb.images.load`.
 
     Examples
     --------

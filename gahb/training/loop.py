@@ -50,24 +50,20 @@ class Batches:
 
         Shapes (b, C, H, W), (b, C, H, W), (b, 1, 1, 1), for this process's share b of the batch.
         """
-        recipe, device = self.recipe, self.images.device
+        recipe, device, n = self.recipe, self.images.device, self.recipe.batch
         self.generator.manual_seed(stream(recipe.seed, update))
-        sigma = self.noise_levels()[self.share].view(-1, 1, 1, 1)
-        shape = (recipe.batch, *self.images.shape[1:])
+        # One noise level in each of n equal strata of u.
+        strata = torch.randperm(n, generator=self.generator, device=device)
+        within = torch.rand(n, generator=self.generator, device=device, dtype=torch.float32)
+        u = ((strata + within) / n)[self.share].view(-1, 1, 1, 1)
+        sigma = u**2 if recipe.noise == "u^2" else u
+        shape = (n, *self.images.shape[1:])
         z = torch.randn(shape, generator=self.generator, device=device, dtype=torch.float32)
         z = z[self.share] * sigma
-        chosen = image_order(recipe.seed, len(self.images), update, recipe.batch)[self.share]
+        chosen = image_order(recipe.seed, len(self.images), update, n)[self.share]
         # A copy to a GPU that nobody waits for: the numbers are few, and read only there.
         x = self.images[chosen.to(device, non_blocking=True)].float() / 255
         return x, z, sigma
-
-    def noise_levels(self) -> Tensor:
-        """Noise levels of a whole batch, (batch,): one in each of ``batch`` equal strata of u."""
-        n, device = self.recipe.batch, self.images.device
-        strata = torch.randperm(n, generator=self.generator, device=device)
-        within = torch.rand(n, generator=self.generator, device=device, dtype=torch.float32)
-        u = (strata + within) / n
-        return u**2 if self.recipe.noise == "u^2" else u
 
 
 def image_order(seed: int, n: int, update: int, batch: int) -> Tensor:
