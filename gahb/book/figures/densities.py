@@ -96,7 +96,8 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     for ax, title in ((left, "Density and score"), (right, "Posterior mean of a mesh")):
         ax.set(xlim=span, ylim=span, aspect="equal")
         ax.grid(False)
-        look.label_axes(ax, r"$y_1$", r"$y_2$")
+        name = "y" if ax is left else r"\hat x"
+        look.label_axes(ax, f"${name}_1$", f"${name}_2$")
         ax.set_title(title)
     return fig
 

@@ -152,9 +152,9 @@ def colors(labels: Iterable[Label]) -> dict[Label, Any]:
 
 
 def count_label(n: int) -> str:
-    """Write a count with thin spaces between thousands."""
+    """Write a count with commas between thousands, as the pages do."""
     check_count("n", n, minimum=0)
-    return f"{n:,}".replace(",", "\u2009")
+    return f"{n:,}"
 
 
 def label_text(label: Label) -> str:
