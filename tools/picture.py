@@ -1,4 +1,4 @@
-"""Draw the picture of README.md from what the shipped trainings measured at their end."""
+"""Draw the picture of README.md: the paper's first figure, measured as its chapter does."""
 
 from pathlib import Path
 
@@ -6,30 +6,28 @@ import matplotlib
 
 matplotlib.use("Agg")
 
-import torch
-
 import gahb
 from gahb.book import figures
+from gahb.vectors import repeated
 
 PICTURE = Path(__file__).resolve().parents[1] / "book" / "_static" / "transition.png"
+COUNT, LEVELS = 128, range(0, 41, 5)
 
 
 def main() -> None:
     """Write the picture."""
-    measured = {
-        recipe.n: gahb.book.artifacts.manifest(recipe.name)["measured"]
-        for recipe in gahb.book.recipes.find("faces-unet-n*-s1", edition="laptop")
-    }
+    recipes = gahb.book.recipes.find("faces-unet-n*-s1", edition="laptop")
     fig, axes = figures.panels(2)
-    for ax, images in zip(axes, ("train", "test"), strict=True):
-        curves = {
-            n: gahb.Curve.of(
-                torch.tensor(curve["input_psnr"]), torch.tensor(curve[images])[:, None]
+    for ax, subset in zip(axes, ("S1", "test"), strict=True):
+        curves = {}
+        for recipe in recipes:
+            few = COUNT if subset == "test" else min(recipe.n, COUNT)
+            x = gahb.images.load(recipe.images, few, recipe.size, subset)
+            curves[recipe.n] = gahb.psnr_curve(
+                gahb.load(recipe.name), repeated(x, COUNT), LEVELS
             )
-            for n, curve in measured.items()
-        }
-        title = {"train": "Training images", "test": "Test images"}[images]
-        figures.psnr_curves(curves, ax, legend=images == "test").set_title(title)
+        title = {"S1": "Training images", "test": "Test images"}[subset]
+        figures.psnr_curves(curves, ax, legend=subset == "test").set_title(title)
     fig.savefig(PICTURE, dpi=150, facecolor="white", metadata={"Software": None})
 
 
