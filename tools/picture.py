@@ -23,9 +23,7 @@ def main() -> None:
         for recipe in recipes:
             few = COUNT if subset == "test" else min(recipe.n, COUNT)
             x = gahb.images.load(recipe.images, few, recipe.size, subset)
-            curves[recipe.n] = gahb.psnr_curve(
-                gahb.load(recipe.name), repeated(x, COUNT), LEVELS
-            )
+            curves[recipe.n] = gahb.psnr_curve(gahb.load(recipe.name), repeated(x, COUNT), LEVELS)
         title = {"S1": "Training images", "test": "Test images"}[subset]
         figures.psnr_curves(curves, ax, legend=subset == "test").set_title(title)
     fig.savefig(PICTURE, dpi=150, facecolor="white", metadata={"Software": None})
