@@ -128,7 +128,7 @@ def test_sigma_is_written_above_at_its_place(draw) -> None:
 
 def test_legend_writes_thousands_and_line_styles() -> None:
     ax = figures.psnr_curves(curves(SIZES), dashed=curves([10]), dashed_label="empirical Bayes")
-    sizes = ["N = 1", "N = 10", "N = 100", "N = 1\u2009000", "N = 10\u2009000"]
+    sizes = ["N = 1", "N = 10", "N = 100", "N = 1,000", "N = 10,000"]
     assert legend_of(ax) == [*sizes, "empirical Bayes", "identity"]
     alone = figures.psnr_curves(curves([10]), identity=False)
     assert legend_of(alone) == ["N = 10"] and len(alone.lines) == 1
@@ -194,7 +194,7 @@ def test_updates_draw_a_pair_of_lines_for_each_size() -> None:
     np.testing.assert_array_equal(ax.lines[0].get_ydata(), [12, 20, 31])
     np.testing.assert_array_equal(ax.lines[1].get_ydata(), [12, 19, 23])
     assert (ax.get_xlabel(), ax.get_ylabel()) == ("Updates", "Output PSNR at σ = 0.1 (dB)")
-    expected = ["N = 100", "N = 1\u2009000", "training images", "test images"]
+    expected = ["N = 100", "N = 1,000", "training images", "test images"]
     assert legend_of(ax) == expected
 
 
@@ -216,7 +216,7 @@ def test_gap_map_colors_each_cell_by_its_gap() -> None:
     ax = figures.gap_map({10: History(train, test), 1000: History(test, test)}, sigma=0.1)
     assert ax.collections[0].get_array().tolist() == [[0, 3, 9], [0, 0, 0]]
     assert [t.get_text() for t in ax.get_xticklabels()] == ["16", "32", "64"]
-    assert [t.get_text() for t in ax.get_yticklabels()] == ["N = 10", "N = 1\u2009000"]
+    assert [t.get_text() for t in ax.get_yticklabels()] == ["N = 10", "N = 1,000"]
     assert ax.get_xlabel() == "Updates"
     assert ax.figure.axes[1].get_ylabel() == "Train − test, σ = 0.1 (dB)"
     early = figures.gap_map({10: History(train, test), 1000: History({16: 1.0}, {16: 1.0})}, 0.1)
