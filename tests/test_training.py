@@ -293,9 +293,9 @@ def test_the_old_training_stays_until_the_new_one_is_whole(quick, tmp_path, monk
     def fail(self, *_):
         raise fault
 
-    broken = "train_images" if isinstance(fault, OSError) else "noise_levels"
+    broken = (Recipe, "train_images") if isinstance(fault, OSError) else (Batches, "__call__")
     with monkeypatch.context() as patch:
-        patch.setattr(*((Recipe, broken) if broken == "train_images" else (Batches, broken)), fail)
+        patch.setattr(*broken, fail)
         with pytest.raises(type(fault)):
             gahb.train(quick.but(updates=2), tmp_path, again=True)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
@@ -412,20 +412,21 @@ def test_the_seconds_before_an_interruption_count(quick, tmp_path, monkeypatch):
 def test_a_loss_that_is_not_finite_keeps_the_last_good_checkpoint(quick, tmp_path, monkeypatch):
     monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
     monkeypatch.setattr(loop, "CHECKPOINT_SECONDS", 0)
-    noise_levels = Batches.noise_levels
     calls = []
 
-    def poisoned(self):
+    def poisoned(self, update):
         calls.append(1)
-        return noise_levels(self) * (math.nan if len(calls) > 12 else 1)
+        x, z, sigma = batch(self, update)
+        return x, z * (math.nan if len(calls) > 12 else 1), sigma
 
-    monkeypatch.setattr(Batches, "noise_levels", poisoned)
+    batch = Batches.__call__
+    monkeypatch.setattr(Batches, "__call__", poisoned)
     with pytest.raises(FloatingPointError, match=r"a weight is not finite at update 15; the last"):
         gahb.train(quick, tmp_path)
     checkpoint = torch.load(tmp_path / CHECKPOINT, weights_only=True)
     assert checkpoint["update"] == 10
     assert all(torch.isfinite(value).all() for value in checkpoint["network"].values())
-    monkeypatch.setattr(Batches, "noise_levels", noise_levels)
+    monkeypatch.setattr(Batches, "__call__", batch)
     gahb.train(quick, tmp_path)
     assert read_manifest(tmp_path)["final"]["update"] == quick.updates
 
