@@ -349,9 +349,9 @@ class OracleBandlets(Oracle):
     directions are chosen as by :class:`Bandlets`, but from x and sigma, so that the expected error
     is smallest. It is at most that of the oracle in wavelets, which are among the bases.
 
-    Clean images x, (n, C, H, W), have even sides of at least 8 pixels. There are so many
-    ``directions`` in [0, pi), without any it is the oracle in wavelets; ``squares`` are their sides
-    in coefficients, each twice the one before.
+    Clean images x, (n, C, H, W), have even sides of at least 8 pixels. ``directions``
+    is the number of angles in [0, pi), without any it is the oracle in wavelets; ``squares`` are
+    the sides of the squares in coefficients, each twice the one before.
 
     Examples
     --------

@@ -214,9 +214,9 @@ class FixedSigma(BaseDenoiser):
 class Denoiser(BaseDenoiser):
     """Blind denoiser f(y) = y - network(y), the network's output being the residual.
 
-    The network, such as :class:`gahb.UNet`, maps noisy images (n, C, H, W) to their noise.
-    It computes on its device and in its precision, whatever those of ``y`` and the result. It is
-    put into evaluation mode: running deviations are used, and f(c y) = c f(y) for c > 0.
+    The network, such as :class:`gahb.UNet`, maps noisy images (n, C, H, W) to their estimated
+    noise, on its own device and in its own precision; results are in those of ``y``. It is put into
+    evaluation mode: running deviations are used and f is homogeneous, f(c y) = c f(y) for c > 0.
 
     Examples
     --------
@@ -225,6 +225,8 @@ class Denoiser(BaseDenoiser):
     >>> y = torch.rand(2, 1, 16, 16)
     >>> f(y).shape
     torch.Size([2, 1, 16, 16])
+    >>> torch.allclose(f.score(y, sigma=0.5), (f(y) - y) / 0.25, atol=1e-4)
+    True
     """
 
     def __init__(self, network: nn.Module) -> None:

@@ -55,7 +55,15 @@ class Cost(NamedTuple):
 
 
 def cost(recipe: Recipe) -> Cost:
-    """Return the cost of the training of a recipe, counted on the ``meta`` device."""
+    """Return the cost of the training of a recipe, counted on the ``meta`` device.
+
+    Examples
+    --------
+    >>> from gahb.book import recipes
+    >>> c = cost(recipes.get("faces-unet-n100000-s1", edition="paper"))
+    >>> round(c.flops / 1e12, 1)  # 10^12 operations an update of 512 images
+    10.3
+    """
     # All that the counts depend on, and nothing else, so that trainings share them.
     same = recipe.but(name="any", edition="paper", images="leaves", n=1, subset="S1", updates=1)
     flops, memory = _counted(same)

@@ -122,7 +122,15 @@ def split(found: Pictures, seed: int) -> dict[str, Tensor]:
 
 
 def folder_parts(names: Sequence[str]) -> list[str]:
-    """Return the part of each file by the folders in its name, if these make two subsets."""
+    """Return the part of each file by the folders in its name, if these make at least two subsets.
+
+    Examples
+    --------
+    >>> folder_parts(["a/train/1.png", "a/Val/1.png", "a/1.png"])
+    ['train', 'test', '']
+    >>> folder_parts(["train/1.png", "more/1.png"])
+    ['', '']
+    """
     folders = [PurePosixPath(name.lower()).parts[:-1] for name in names]
     parts = [next((PARTS[each] for each in above if each in PARTS), "") for above in folders]
     given = {"train", "test"} <= set(parts) or {"S1", "S2"} <= set(parts)

@@ -43,7 +43,13 @@ PARTITIONS = ("list_eval_partition.txt", "list_eval_partition.csv")
 
 @dataclass(frozen=True)
 class Photographs:
-    """A published data set: where it lies, and which square of each picture is used."""
+    """A published data set: where it lies, and which square of each picture is used.
+
+    Examples
+    --------
+    >>> PHOTOGRAPHS["celeba"].pixels, PHOTOGRAPHS["celeba"].largest
+    ((178, 218), 160)
+    """
 
     name: str
     places: tuple[str, ...]  # of its folder or .zip file in the folder of data sets, best first
