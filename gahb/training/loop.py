@@ -203,6 +203,7 @@ def annealing(schedule: str, update: int, updates: int) -> float:
 
 SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
 UNSEEN = 0.01  # dB that weights may change the PSNR by when they are rounded to half precision
+ROUNDED = 1_000  # numbers of a tensor from which on it is rounded: smaller ones save no room
 
 
 def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
@@ -440,10 +441,12 @@ class Training:
         self.accelerator.wait_for_everyone()
 
     def rounded(self) -> dict[str, list[float]]:
-        """Round the weights to half precision if that moves no PSNR, and return all PSNR."""
+        """Round large tensors to half precision if that moves no PSNR, and return all PSNR."""
         before = self.measured(FINAL_IMAGES)
         exact = {name: value.clone() for name, value in self.network.state_dict().items()}
-        self.network.load_state_dict({name: value.half() for name, value in exact.items()})
+        self.network.load_state_dict(
+            {k: v.half() if v.numel() >= ROUNDED else v for k, v in exact.items()}
+        )
         try:
             after = self.measured(FINAL_IMAGES)
         except FloatingPointError:  # beyond the range of half precision
