@@ -20,6 +20,7 @@ import gahb
 from gahb import settings
 from gahb.book import artifacts, controls, costs, harmonics, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
+from gahb.book.spectrum import measure_spectrum
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.images.folder import read_pictures
@@ -140,6 +141,9 @@ def add_measurements(command: Add) -> None:
     overlapping.add_argument("--features", type=float, default=harmonics.FEATURES, help=share)
     along = "measure along the training, at each kept snapshot"
     overlapping.add_argument("--snapshots", action="store_true", help=along)
+    spreading = command(run_spectrum, "measure all shrinkage factors at one image (Figure 5)")
+    spreading.add_argument("names", nargs="+", metavar="NAME")
+    spreading.add_argument("--sigma", type=float, default=0.1, help="noise level (default: 0.1)")
     filtering = command(run_affine, "measure the best affine denoisers of training sets")
     filtering.add_argument("names", nargs="+", metavar="NAME")
     verifying = command(run_verify, "check checksums, and measure the PSNR anew")
@@ -261,6 +265,14 @@ def run_harmonics(options: Options) -> None:
         for what, overlaps in found.items():
             means = (f"{key} {float(each.mean()):.2f}" for key, each in overlaps.items())
             print(f"{what}: {', '.join(means)}", flush=True)
+
+
+def run_spectrum(options: Options) -> None:
+    """Measure and store, and print one line for each network."""
+    for name in options.names:
+        factors, _ = measure_spectrum(name, options.sigma)
+        first, last = float(factors[0]), float(factors[-1])
+        print(f"{name}: {len(factors)} factors from {first:.3f} to {last:.3f}", flush=True)
 
 
 def run_affine(options: Options) -> None:

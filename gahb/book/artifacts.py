@@ -28,6 +28,7 @@ STORED = (
     "variance/*.json",
     "affine/*.json",
     "harmonics/*.json",
+    "spectra/*.json",
     "measured/*.json",
     "scorecard.json",
     "dynamics/*.safetensors",

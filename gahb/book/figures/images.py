@@ -243,8 +243,10 @@ def basis_vectors(basis: Basis, numbers: Sequence[int], columns: int = 7) -> Fig
     return figure
 
 
-def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> Axes:
+def shrinkage_factors(bases: Mapping[Label, Basis | Tensor], ax: Axes | None = None) -> Axes:
     """Draw shrinkage factors of several bases against their number k, on a logarithmic scale.
+
+    In place of a basis, its factors (k,) will do.
 
     Examples
     --------
@@ -254,11 +256,11 @@ def shrinkage_factors(bases: Mapping[Label, Basis], ax: Axes | None = None) -> A
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('k', 'Shrinkage factor $\\\\lambda_k$')
     """
-    look.check_some("bases", bases, Basis, BASIS)
+    look.check_some("bases", bases, Basis | Tensor, BASIS)
     palette = look.colors(bases)
     with look.on_axes(ax) as ax:
         for label, basis in bases.items():
-            factors = basis.eigenvalues.cpu()
+            factors = (basis.eigenvalues if isinstance(basis, Basis) else basis).cpu()
             ax.plot(range(1, len(factors) + 1), factors, color=palette[label])
         look.log_axis(ax)
         for level in (0, 1):
