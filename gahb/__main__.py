@@ -20,7 +20,6 @@ import gahb
 from gahb import settings
 from gahb.book import artifacts, controls, costs, harmonics, jobs, recipes, scorecard
 from gahb.book.dynamics import measure_dynamics
-from gahb.book.spectrum import measure_spectrum
 from gahb.book.variance import measure_variance
 from gahb.checks import check_count
 from gahb.images.folder import read_pictures
@@ -270,7 +269,7 @@ def run_harmonics(options: Options) -> None:
 def run_spectrum(options: Options) -> None:
     """Measure and store, and print one line for each network."""
     for name in options.names:
-        factors, _ = measure_spectrum(name, options.sigma)
+        factors, _ = harmonics.measure_spectrum(name, options.sigma)
         first, last = float(factors[0]), float(factors[-1])
         print(f"{name}: {len(factors)} factors from {first:.3f} to {last:.3f}", flush=True)
 

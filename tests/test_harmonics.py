@@ -112,3 +112,23 @@ def test_the_command_measures_and_tells(network, capsys):
     assert capsys.readouterr().out.startswith(f"{NAME}: own grid 0.")
     assert main(["harmonics", "none"]) == 2
     assert capsys.readouterr().err.startswith("gahb: name: 'none' is unknown")
+
+
+def test_a_spectrum_is_that_of_the_first_test_image_and_measured_once(network, monkeypatch, capsys):
+    assert main(["spectrum", NAME, "--sigma", "0.2"]) == 0
+    assert "256 factors from" in capsys.readouterr().out
+    monkeypatch.setattr(harmonics, "measure_spectrum", None)
+    factors, clean = harmonics.spectrum(NAME, 0.2)
+    x = gahb.images.load("leaves", 1, 16, "test")
+    y = gahb.noisy(x, 0.2)
+    # Symmetric parts have the trace of the Jacobian, and orthonormal bases keep the norm.
+    trace = torch.autograd.functional.jacobian(network, y).reshape(256, 256).trace()
+    assert torch.allclose(factors.sum(), trace, atol=1e-2)
+    assert torch.allclose(clean.norm(), x.norm(), rtol=1e-4)
+    assert bool((factors.diff() <= 0).all())
+    assert int((clean < 0).sum()) == 0
+
+
+def test_a_spectrum_needs_noise(network):
+    with pytest.raises(ValueError, match=r"^sigma: 0 is not a finite number in \[0.001"):
+        harmonics.spectrum(NAME, 0)
