@@ -252,11 +252,13 @@ def shrinkage_factors(bases: Mapping[Label, Basis | Tensor], ax: Axes | None = N
     --------
     >>> import gahb
     >>> basis = gahb.adaptive_basis(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4))
-    >>> ax = shrinkage_factors({"half": basis})
+    >>> ax = shrinkage_factors({"half": basis, "factors alone": torch.tensor([1.0, 0.2])})
     >>> ax.get_xlabel(), ax.get_ylabel()
     ('k', 'Shrinkage factor $\\\\lambda_k$')
+    >>> [len(line.get_xdata()) for line in ax.lines[:2]]
+    [16, 2]
     """
-    look.check_some("bases", bases, Basis | Tensor, BASIS)
+    look.check_some("bases", bases, Basis | Tensor, f"{BASIS}, or its factors (k,)")
     palette = look.colors(bases)
     with look.on_axes(ax) as ax:
         for label, basis in bases.items():
