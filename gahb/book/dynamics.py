@@ -76,4 +76,4 @@ def counterpart(recipe: Recipe) -> Recipe | None:
     first, second = SUBSETS if recipe.subset == SUBSETS[0] else SUBSETS[::-1]
     name = recipe.name.replace(f"-{first.lower()}", f"-{second.lower()}")
     other = recipes.every().get(name)
-    return other if other and any(snapshots(other)) else None
+    return other if other and any(kept_snapshots(other)) else None
