@@ -34,8 +34,7 @@ def test_names_say_what_the_recipes_are(edition):
         behind = name.removeprefix(start)
         kinds = "", "-adam", "-map", "-narrow", "-wide", "-long", "-small", "-large"
         assert behind in (*kinds, f"-{recipe.size}px")
-        if edition != "paper":  # where Adam is the rule
-            assert behind.endswith("-adam") == (recipe.optimizer == "adam")
+        assert (behind == "-adam") == (recipe.optimizer == "adam" and edition != "paper")
 
 
 @pytest.mark.parametrize("edition", EDITIONS)

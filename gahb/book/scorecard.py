@@ -31,7 +31,7 @@ RELATIVE = 2e-3
 RELATIVE_OF_CONTROLS = 5e-2
 """The same for controls, whose verdict alone counts: some have bases that rounding chooses."""
 
-ROUNDING = 1e-12  # of a number that would be zero without it, and that no claim judges
+VANISHING = 1e-12  # of a number that would be zero without it, and that no claim judges
 
 VERDICTS = ("holds", "undecided", "does not hold at this scale", "not tested")
 """From the best to the one that says nothing."""
@@ -105,7 +105,7 @@ def _same(page: str, old: dict[str, list[float]], new: dict[str, list[float]]) -
     if {name: len(x) for name, x in old.items()} != {name: len(x) for name, x in new.items()}:
         return False
     return all(
-        math.isclose(a, b, rel_tol=share, abs_tol=max(share * _deciding(page, name), ROUNDING))
+        math.isclose(a, b, rel_tol=share, abs_tol=max(share * _deciding(page, name), VANISHING))
         for name in new
         for share in [RELATIVE_OF_CONTROLS if OF in name else RELATIVE]
         for a, b in zip(old[name], new[name], strict=True)
