@@ -1,11 +1,12 @@
 """Numbers that chapters keep for other pages."""
 
 import math
+import re
 
 import pytest
 
 import gahb
-from gahb.book.scorecard import measured
+from gahb.book.scorecard import claims, measured
 from gahb.intervals import Estimate
 from gahb.settings import read_json
 
@@ -84,18 +85,39 @@ def test_bad_numbers_are_named_and_nothing_is_written(file, page, numbers, error
 def test_numbers_of_controls_are_kept_apart(file):
     trivial = {"affine": {"slope": Estimate(0.4, 0.3, 0.5)}, "zero": {"slope": 0.0}}
     gahb.record("page", trivial, slope=0.61)
-    assert measured("page")[""].keys() == {"slope"}
-    before = file.read_text()
-    gahb.record("page", {**trivial, "zero": {"slope": 0.1}}, slope=0.61)
-    assert file.read_text() != before
+    found = measured("page")
+    assert found[""].keys() == {"slope"}
+    assert found["affine"]["slope"] == trivial["affine"]["slope"]
+    assert found["zero"]["slope"].value == 0
     with pytest.raises(TypeError, match=r"^affine/slope: 'much' is not a number"):
         gahb.record("page", {"affine": {"slope": "much"}}, slope=0.61)
 
 
-def test_rounding_of_controls_rewrites_nothing(file):
-    gahb.record("page", {"affine": {"slope": 1.0}}, slope=1.0)
+@pytest.mark.parametrize(
+    ("number", "control", "rewritten"),
+    [
+        (2.2e-7, 0.06, False),  # rounding: the claim allows 1e-5
+        (2.2e-6, 0.06, True),
+        (2.2e-5, 0.06, True),
+        (-2.4e-7, 0.06, True),
+        (2.4e-7, 0.9, False),  # of a control the verdict alone is shown
+        (2.4e-7, 0.0, True),
+    ],
+)
+def test_what_machines_differ_by_rewrites_nothing(artifacts, number, control, rewritten):
+    gahb.record("adaptive_basis", {"affine": {"linearity": 0.06}}, linearity=2.4e-7)
+    (file,) = artifacts.rglob("adaptive_basis.json")
     before = file.read_bytes()
-    gahb.record("page", {"affine": {"slope": 1.02}}, slope=1.0)
-    assert file.read_bytes() == before
-    gahb.record("page", {"affine": {"slope": 1.2}}, slope=1.0)
-    assert file.read_bytes() != before
+    gahb.record("adaptive_basis", {"affine": {"linearity": control}}, linearity=number)
+    assert (file.read_bytes() != before) == rewritten
+
+
+@pytest.mark.parametrize("page", sorted({claim.page for claim in claims()}))
+def test_a_claim_judges_what_is_kept(page):
+    """Or another of its family: the similarity at another N, the slope at another alpha."""
+
+    def family(number):
+        return re.sub(r"_(n?\d+|largest)$", "", number)
+
+    judging = {family(part.number) for c in claims() if c.page == page for part in c.conditions}
+    assert {family(number) for number in measured(page)[""]} <= judging

@@ -28,10 +28,8 @@ from gahb.settings import DamagedError, artifacts_folder, edition, write_json
 
 RELATIVE = 2e-3
 """Changes below this share of a number, or of 1 where it is small, are those of another machine."""
-RELATIVE_OF_CONTROLS = 5e-2
-"""The same for controls, whose verdict alone counts: some have bases that rounding chooses."""
-
-VANISHING = 1e-12  # of a number that would be zero without it, and that no claim judges
+FAR_BELOW = 0.1
+"""Numbers below this share of the smallest bound that judges them may be all rounding."""
 
 VERDICTS = ("holds", "undecided", "does not hold at this scale", "not tested")
 """From the best to the one that says nothing."""
@@ -82,9 +80,12 @@ def measured(page: str) -> dict[str, dict[str, Estimate]]:
     found: dict[str, dict[str, Estimate]] = {"": {}}
     for key, (value, *interval) in (read_stored(path_of("measured", page)) or {}).items():
         control, _, name = key.rpartition(OF)
-        number = Estimate(value, *(interval or (math.nan, math.nan)))
-        found.setdefault(control, {})[name] = number
+        found.setdefault(control, {})[name] = _estimate(value, *interval)
     return found
+
+
+def _estimate(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
+    return Estimate(value, low, high)
 
 
 def _kept(name: str, number: Any) -> list[float]:
@@ -104,19 +105,26 @@ def _same(page: str, old: dict[str, list[float]], new: dict[str, list[float]]) -
     """Return whether the same numbers were measured, up to what machines differ by."""
     if {name: len(x) for name, x in old.items()} != {name: len(x) for name, x in new.items()}:
         return False
-    return all(
-        math.isclose(a, b, rel_tol=share, abs_tol=max(share * _deciding(page, name), VANISHING))
-        for name in new
-        for share in [RELATIVE_OF_CONTROLS if OF in name else RELATIVE]
-        for a, b in zip(old[name], new[name], strict=True)
-    )
+    return all(_alike(_judging(page, key), key, old[key], new[key]) for key in new)
 
 
-def _deciding(page: str, key: str) -> float:
-    """Return the smallest bound by which a number is judged: what is far below decides nothing."""
+def _judging(page: str, key: str) -> list[Condition]:
+    """Return the conditions on a number, of the chapter or of a control."""
     judged = (part for claim in claims() if claim.page == page for part in claim.conditions)
-    bounds = [part.holds for part in judged if part.number == key.rpartition(OF)[2]]
-    return min((abs(bound) for both in bounds for bound in both if bound), default=0.0)
+    return [part for part in judged if part.number == key.rpartition(OF)[2]]
+
+
+def _alike(judging: Sequence[Condition], key: str, old: list[float], new: list[float]) -> bool:
+    before, now = _estimate(*old), _estimate(*new)
+    if any(part.verdict(before) != part.verdict(now) for part in judging):
+        return False
+    bound = min((abs(bound) for part in judging for bound in part.holds if bound), default=0.0)
+    # Of a control the verdict alone counts: some have bases that rounding chooses.
+    return OF in key or all(
+        math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE * bound)
+        or max(abs(a), abs(b)) < FAR_BELOW * bound
+        for a, b in zip(old, new, strict=True)
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
