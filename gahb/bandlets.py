@@ -29,7 +29,7 @@ CONSTANT = 3.0  # the threshold, in units of sigma
 DIRECTIONS = 8  # angles in [0, pi) along which coefficients of a square are put together
 SQUARES = (4, 8, 16)  # their sides in coefficients, each twice the one before
 COARSEST = 4  # coefficients per side that the coarsest scale keeps, at least
-ROUNDING = 9  # decimals to which distances are compared: pixels of one line are equally far
+DECIMALS = 9  # to which distances are compared: pixels of one line are equally far
 
 
 def scales_of(side: int) -> int:
@@ -130,7 +130,7 @@ def order(height: int, width: int, angle: float) -> NDArray[np.int64]:
     row, column = np.indices((height, width)).reshape(2, -1)
     distance = math.cos(angle) * row - math.sin(angle) * column
     along = math.sin(angle) * row + math.cos(angle) * column
-    return np.lexsort((along.round(ROUNDING), distance.round(ROUNDING)))
+    return np.lexsort((along.round(DECIMALS), distance.round(DECIMALS)))
 
 
 @cache

@@ -17,7 +17,7 @@ from gahb.devices import weight_of
 
 __all__ = ["KINDS", "wrap"]
 
-ROUNDING = 1e-6
+SLACK = 1e-6  # of the limits, which rounding may exceed
 PREDICTIONS = ("epsilon", "sample", "v_prediction")
 FLOW = "flow_prediction"
 LEARNED = ("learned", "learned_range")  # variances, in channels behind those of the image
@@ -96,7 +96,7 @@ class Wrapped(BaseDenoiser):
         levels = []
         if not self.blind:
             # A limit that is met exactly must not be missed by rounding.
-            low, high = self.limits[0] * (1 - ROUNDING), self.limits[1] * (1 + ROUNDING)
+            low, high = self.limits[0] * (1 - SLACK), self.limits[1] * (1 + SLACK)
             levels = [self.span * noise_levels(sigma, len(y), low, high)]
         estimate = self.meaning(self.network, self.low + self.span * y, *levels)
         return (estimate - self.low) / self.span

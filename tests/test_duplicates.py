@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from gahb.images import duplicates, remove_duplicates
-from gahb.images.duplicates import ROUNDING, distinct_images
+from gahb.images.duplicates import TIE, distinct_images
 
 MEMORY = """
 import resource
@@ -43,7 +43,7 @@ def dense(x: Tensor, threshold: float, centered: bool = True) -> list[int]:
     if centered:
         rows = rows - rows.mean(dim=1, keepdim=True)
     rows = rows / rows.norm(dim=1, keepdim=True)
-    similar = (rows @ rows.T > threshold + ROUNDING).tolist()
+    similar = (rows @ rows.T > threshold + TIE).tolist()
     kept: list[int] = []
     for j in range(len(x)):
         if not any(similar[i][j] for i in kept):

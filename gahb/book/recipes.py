@@ -112,10 +112,11 @@ def _trainings(family: dict[str, Any], edition: str) -> Iterator[Recipe]:
     for key in ("figures", "networks", "pending"):
         fields.pop(key, None)
     classes, source, suffix = (fields.pop(key, None) for key in ("images", "source", "suffix"))
-    both, depths = fields.pop("both", []), fields.pop("depths", {})
+    both, depths, widths = (fields.pop(key, {}) for key in ("both", "depths", "widths"))
     sets = [(subset, n) for subset in SUBSETS for n in fields.pop(subset, both)]
     grown = [(f"{size}px", {"size": int(size), "depth": depths[size]}) for size in depths]
-    for end, sized in grown or [(suffix, {})]:
+    varied = grown + [(end, {"width": width}) for end, width in widths.items()]
+    for end, sized in varied or [(suffix, {})]:
         for images, (subset, n) in product(classes, sets):
             parts = [images, fields["network"], f"n{n}", subset.lower(), end]
             name = "-".join(part for part in parts if part)

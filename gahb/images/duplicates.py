@@ -13,7 +13,7 @@ from gahb.vectors import check_batch, directions
 
 DUPLICATES = 0.95  # centered cosine above which two images are near-duplicates, as in the paper
 BLOCK = 1024  # images compared with as many others at a time
-ROUNDING = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur
+TIE = 1e-9  # by how much a cosine must exceed the threshold: more than doubles can blur
 # Single precision decides pairs farther than this from the threshold, double precision the rest.
 # It also covers the shortened mantissa with which GPUs may multiply matrices.
 MARGIN = 1e-3
@@ -69,5 +69,5 @@ def _similar(a: Tensor, b: Tensor, threshold: float) -> Tensor:
     similar = cosine > threshold
     for pairs in ((cosine - threshold).abs() <= MARGIN).nonzero().split(BLOCK):
         i, j = pairs.unbind(dim=1)
-        similar[i, j] = (a[i] * b[j]).sum(dim=1) > threshold + ROUNDING
+        similar[i, j] = (a[i] * b[j]).sum(dim=1) > threshold + TIE
     return similar

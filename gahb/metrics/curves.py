@@ -23,7 +23,7 @@ Level = TypeVar("Level", float, Tensor)
 
 INPUT_PSNR = tuple(range(0, 41, 5))  # dB, at which trainings and reports measure denoisers
 HIGHEST_PSNR = 150.0  # dB: a mean squared error of 1e-15, the rounding of float32 images
-ROUNDING = 1e-6  # dB, of noise levels that count as the same
+SAME_LEVEL = 1e-6  # dB, of noise levels that count as the same
 LARGEST_PSNR = 758.0  # dB: of the smallest noise level in float32
 
 
@@ -221,7 +221,7 @@ class Curve:
         check_number("x", x, -math.inf)
         distance = (self.x - x).abs()
         k = int(distance.argmin())
-        if not distance[k] <= ROUNDING:
+        if not distance[k] <= SAME_LEVEL:
             raise ValueError(f"x: {x:g} is none of {self.x.tolist()}")
         return Estimate(float(self.value[k]), float(self.low[k]), float(self.high[k]))
 
@@ -251,7 +251,7 @@ class Curve:
         """Return the curve over the noise levels in [low, high]."""
         check_number("low", low, -math.inf)
         check_number("high", high, low)
-        inside = (self.x >= low - ROUNDING) & (self.x <= high + ROUNDING)
+        inside = (self.x >= low - SAME_LEVEL) & (self.x <= high + SAME_LEVEL)
         return self._mapped(self.x[inside], lambda part: part[inside])
 
     def mean(self) -> Estimate:
