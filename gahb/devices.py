@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 COMPLETE = ("cpu", "cuda", "xpu")  # Apple's GPUs lack double precision, and eigenvectors
 ON_A_CPU = 64  # images at a time: faster than fewer, and no slower than more
 AT_MOST = 1024
-SHARE = 0.25  # of the free memory: what follows may need more than what was tried
+USABLE = 0.25  # of the free memory: what follows may need more than what was tried
 
 
 def best_device() -> torch.device:
@@ -105,7 +105,7 @@ def images_at_a_time(f: Callable[[Tensor], Tensor], x: Tensor) -> int:
     taken = max(torch.cuda.max_memory_allocated(device) - before, 1)
     # What torch has reserved and does not use is free as well.
     free = torch.cuda.mem_get_info(device)[0] + torch.cuda.memory_reserved(device) - before
-    return max(1, min(int(SHARE * free) // taken, AT_MOST))
+    return max(1, min(int(USABLE * free) // taken, AT_MOST))
 
 
 def in_batches(run: Callable[[slice], Result], n: int, size: int) -> list[Result]:

@@ -45,7 +45,7 @@ __all__ = [
 ]
 
 WHOLE = 1024  # pixels up to which all of a matrix is decomposed, whatever its spectrum
-RADIUS = 3  # pixels: the largest distance of neighbors whose patches are compared
+NEIGHBORHOOD = 3  # pixels: the largest distance of neighbors whose patches are compared
 PATCH = 3  # pixels: the side of the patches
 CONTRAST = 0.1  # difference of gray levels from which an edge counts as a contour
 CONSTANT = 3.0  # the threshold for coefficients, in units of sigma
@@ -82,8 +82,10 @@ def patch_laplacian(image: Tensor) -> csr_array:
     >>> patch_laplacian(torch.zeros(1, 1, 8, 8)).diagonal().max()  # of neighbors, in the middle
     np.float64(28.0)
     """
-    reach = range(-RADIUS, RADIUS + 1)
-    half = [(i, j) for i in reach for j in reach if (i, j) > (0, 0) and i**2 + j**2 <= RADIUS**2]
+    reach = range(-NEIGHBORHOOD, NEIGHBORHOOD + 1)
+    half = [
+        (i, j) for i in reach for j in reach if (i, j) > (0, 0) and i**2 + j**2 <= NEIGHBORHOOD**2
+    ]
     return _laplacian(image, half, PATCH)
 
 

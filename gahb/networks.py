@@ -412,7 +412,7 @@ def receptive_field(
 
 # Kinds of tensors and parts of networks: their released names, and ours. In each part, the tensors
 # of one kind come in the same order, whatever stands between them.
-KINDS = {"weight": "weight", "gammas": "gamma", "running_sd": "running_sd"}
+TENSORS = {"weight": "weight", "gammas": "gamma", "running_sd": "running_sd"}
 UNET_PARTS = {"mid_block": "middle"} | {part: part for part in ("encoder", "decoder", "upsample")}
 BFCNN_PARTS = {"(conv|BN)_layers": ""}
 
@@ -445,7 +445,7 @@ def from_released(
             "accepted: those of its UNet (encoder...) or BF_CNN (conv_layers...)"
         )
     for key in weights:
-        if not re.fullmatch(rf"({'|'.join(parts)})(\.\d+)+\.({'|'.join(KINDS)})", key):
+        if not re.fullmatch(rf"({'|'.join(parts)})(\.\d+)+\.({'|'.join(TENSORS)})", key):
             raise ValueError(f"released: the key {key} is not one of the released network")
     if first not in weights:
         raise ValueError(f"released: the key {first} is missing")
@@ -480,7 +480,7 @@ def _renamed(
 ) -> dict[str, Tensor]:
     """Return released weights by our names and in our shapes: constants (1, C, 1, 1) as (C,)."""
     renamed = {}
-    for (part, our_part), (kind, our_kind) in product(parts.items(), KINDS.items()):
+    for (part, our_part), (kind, our_kind) in product(parts.items(), TENSORS.items()):
         keys = sorted(filter(re.compile(rf"{part}\..*{kind}").fullmatch, weights), key=_numbers)
         names = [n for n in expected if n.startswith(our_part) and n.endswith(f".{our_kind}")]
         if len(keys) != len(names):

@@ -546,7 +546,7 @@ def test_odd_places_of_pictures(tmp_path, monkeypatch):
 
 def test_pictures_of_folders_that_are_gone_leave_the_cache(tmp_path, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(folders, "KEPT", 2)
+    monkeypatch.setattr(folders, "SETS_KEPT", 2)
     for number in range(4):
         gahb.images.load("folder", None, 16, path=zipped(tmp_path / f"{number}.zip"))
     assert len(list((tmp_path / "cache" / "images").iterdir())) == 2

@@ -203,7 +203,7 @@ def precisions(folder):
     """The types of the small and of the large tensors of a file of weights."""
     small, large = set(), set()
     for weight in load_file(folder / WEIGHTS).values():
-        (large if weight.numel() >= loop.ROUNDED else small).add(weight.dtype)
+        (large if weight.numel() >= loop.ROUNDED_FROM else small).add(weight.dtype)
     return small, large
 
 
@@ -222,7 +222,7 @@ def test_large_tensors_are_rounded_where_no_psnr_moves(quick, tmp_path, monkeypa
 def test_weights_beyond_half_precision_stay(quick, tmp_path, monkeypatch, factor):
     def scaled(training):
         weights = training.network.parameters()
-        first, *_, last = (w for w in weights if w.numel() >= loop.ROUNDED)
+        first, *_, last = (w for w in weights if w.numel() >= loop.ROUNDED_FROM)
         first.data.mul_(factor)
         last.data.div_(factor)
         before = training.measured(16)
@@ -353,7 +353,7 @@ def test_snapshots_are_kept_and_read_in_order(quick, tmp_path):
     assert list(kept) == [16, 23, 32, 45, 60]
     for name, weight in f.state_dict().items():  # the last, before it was rounded
         exact = kept[60].state_dict()[name]
-        rounded = exact.half().float() if exact.numel() >= loop.ROUNDED else exact
+        rounded = exact.half().float() if exact.numel() >= loop.ROUNDED_FROM else exact
         assert torch.equal(rounded, weight), name
     y = torch.rand(2, 1, 16, 16)
     assert not torch.allclose(kept[16](y), f(y), atol=1e-2)

@@ -15,7 +15,7 @@ from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
 
-BLOCK = 4  # vectors at a time: few need fewer products in all, many take less time each
+BLOCK_SIZE = 4  # vectors at a time: few need fewer products in all, many take less time each
 LOOKS = 4  # powers of S times other random vectors, before eigenvalues count as the leading ones
 
 
@@ -264,7 +264,7 @@ class KrylovSpace:
 
     def __init__(self, jacobian: Jacobian, tolerance: float, generator: torch.Generator) -> None:
         self.jacobian, self.tolerance, self.generator = jacobian, tolerance, generator
-        like = jacobian.y.new_empty(min(BLOCK, jacobian.size), jacobian.size)
+        like = jacobian.y.new_empty(min(BLOCK_SIZE, jacobian.size), jacobian.size)
         self.start = self.basis = _random_block(like, generator)
         forward, backward = jacobian.times(self.start), jacobian.transposed_times(self.start)
         # Random vectors have on average the same share of the norm of any matrix.

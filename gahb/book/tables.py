@@ -11,12 +11,12 @@ from torch import Tensor
 
 WIDTH = 60
 GAP = "   "
-ROUNDED = "z.2f"
+TWO_DECIMALS = "z.2f"
 
 
 def table(
     rows: Iterable[Mapping[str, Any]] | Mapping[Any, Any],
-    formats: str | Mapping[str, str] = ROUNDED,
+    formats: str | Mapping[str, str] = TWO_DECIMALS,
     *,
     first: str = "",
 ) -> None:
@@ -47,7 +47,7 @@ def table(
         raise ValueError("rows: empty; accepted: at least one row")
     columns = {}
     for name in dict.fromkeys(name for row in rows for name in row):
-        rounded = formats if isinstance(formats, str) else formats.get(name, ROUNDED)
+        rounded = formats if isinstance(formats, str) else formats.get(name, TWO_DECIMALS)
         columns[name] = [_text(row.get(name, ""), rounded) for row in rows]
     for longest in range(WIDTH, 0, -1):
         lines = _aligned(columns, longest)

@@ -33,7 +33,7 @@ from gahb.settings import atomic_write, cache_folder
 SIDE = 64
 LATENT_SIZE = 100
 BATCH = 8
-GRAY = (0.299, 0.587, 0.114)
+LUMINANCE = (0.299, 0.587, 0.114)
 NORMALIZATION_FLOOR = 1e-5
 PACKAGE = "gan-face-generate==1.1.1"
 MEMBER = "gan_face_generate/weights.tar"
@@ -56,7 +56,7 @@ def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Ten
         random = [stream(seed, subset, i) for i in indices[start : start + BATCH]]
         latents = np.stack([numbers.standard_normal(LATENT_SIZE) for numbers in random])
         colors = (generate(generator(), torch.from_numpy(latents)) + 1) / 2
-        gray = torch.einsum("c,nchw->nhw", torch.tensor(GRAY, dtype=torch.float64), colors)
+        gray = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE, dtype=torch.float64), colors)
         levels = (255 * (average @ gray @ average.T)).round().clamp(0, 255)
         batches.append(levels.to(torch.uint8).unsqueeze(1))
     return torch.cat(batches)

@@ -27,7 +27,7 @@ from gahb.settings import cache_folder, quiet
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
 USABLE = 0.5  # share of the pictures that must be: else something is wrong with all of them
 NAMED = 3  # pictures that are left out and named, rather than counted
-KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever
+SETS_KEPT = 16  # sets of pictures in the cache: those of folders that are gone would stay for ever
 SIXTEEN_BITS = ("PNG", "PPM")  # formats of which Pillow may give 16 bits as 32
 # Folders that say which subset their pictures are for; "train" is for S1 and S2.
 PARTS = {"train": "train", "s1": "S1", "s2": "S2"}
@@ -160,7 +160,7 @@ def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictur
             stored = {"images": images[stay], "digests": digests[stay], "numbers": numbers[stay]}
             write_tensors(kept, stored)
             with suppress(FileNotFoundError):  # another process removes them
-                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-KEPT]:
+                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-SETS_KEPT]:
                     old.unlink()
     names = [found[i].name for i in stored["numbers"]]
     parts = [parts[i] for i in stored["numbers"]]

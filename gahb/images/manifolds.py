@@ -20,7 +20,7 @@ from gahb.checks import check_choice, check_count, check_shape
 from gahb.images.faces import draw_faces
 from gahb.images.store import check_indices, check_stream, stream
 
-SMALLEST = 8
+SMALLEST_SIDE = 8
 
 
 def tangents(images: Callable[[Tensor, int], Tensor], parameters: Tensor, size: int) -> Tensor:
@@ -90,7 +90,7 @@ def _drawn(
 
 def _pixel_centers(size: int) -> Tensor:
     """Return the positions of the pixels of a row or a column as fractions of the side, (size,)."""
-    check_count("size", size, SMALLEST)
+    check_count("size", size, SMALLEST_SIDE)
     return (torch.arange(size, dtype=torch.float64) + 0.5) / size
 
 
@@ -191,7 +191,7 @@ def ray_images(parameters: Tensor, size: int) -> Tensor:
 @cache
 def ray_face(size: int) -> Tensor:
     """Return the face x whose multiples are the images, (1, 1, size, size) in float64."""
-    check_count("size", size, SMALLEST)
+    check_count("size", size, SMALLEST_SIDE)
     return draw_faces([0], size, "S1", 0).double() / 255
 
 

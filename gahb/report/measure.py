@@ -19,7 +19,7 @@ from gahb.intervals import Estimate, fraction
 from gahb.metrics import Curve, psnr_curve
 from gahb.metrics.curves import INPUT_PSNR
 from gahb.optimal import Gaussian
-from gahb.report.result import CAUSES, NAMES, Report
+from gahb.report.result import CAUSES, LETTERS, Report
 from gahb.sampling import reverse_diffusion, sample
 from gahb.similarity import closest, cosine_similarity, same_image, verdicts
 from gahb.vectors import check_batch, check_gray, gray_levels, repeated, rows
@@ -139,7 +139,7 @@ def _checked_models(
     models = [model_a, model_b][: len(sets)]
     if isinstance(samples, bool) or not isinstance(samples, Tensor | Sequence):
         check_count("samples", samples)
-        for name, model in zip(NAMES, models, strict=False):
+        for name, model in zip(LETTERS, models, strict=False):
             if not callable(model):
                 accepted = "a denoiser, or samples that it has drawn"
                 raise TypeError(f"model_{name.lower()}: {shown(model)}; accepted: {accepted}")
@@ -254,7 +254,7 @@ def _duplicated(x: Tensor, same: float) -> Estimate:
 
 def _check_sets(train: Sequence[Tensor], test: Tensor | None) -> None:
     """Raise unless the training sets are of one size, and no two sets share an image."""
-    sets = {f"train_{name.lower()}": x for name, x in zip(NAMES, train, strict=False)}
+    sets = {f"train_{name.lower()}": x for name, x in zip(LETTERS, train, strict=False)}
     if test is not None:
         sets["test"] = test
     for name, x in sets.items():

@@ -22,7 +22,7 @@ from gahb.similarity import VERDICTS, fractions, median
 
 LEAST_GAIN = 0.1  # dB: a mean of logarithms makes doing nothing gain a few hundredths
 NOT_A_DENOISER = "not a denoiser"
-NAMES = "AB"
+LETTERS = "AB"
 IMAGES, CURVES = ("samples", "nearest"), ("on_train", "on_test", "affine")
 TENSORS = ".safetensors"
 FIRST, COLUMN = 36, 22  # widths of the columns of a printed report
@@ -70,7 +70,7 @@ class Report:
 
     @property
     def _names(self) -> str:
-        return " and ".join(NAMES[: len(self.verdicts)])
+        return " and ".join(LETTERS[: len(self.verdicts)])
 
     @property
     def gaps(self) -> tuple[Curve, ...]:
@@ -118,7 +118,7 @@ class Report:
         shares = [fractions(each) for each in self.verdicts]
         leading = [_leading(share) for share in shares]
         if len(set(leading)) > 1 and any(_apart(*(s[name] for s in shares)) for name in leading):
-            each = zip(NAMES, leading, strict=True)
+            each = zip(LETTERS, leading, strict=True)
             return ", ".join(f"{model} {verdict}" for model, verdict in each)
         return _leading(self.fractions)
 
@@ -180,7 +180,9 @@ class Report:
     def conclusion(self) -> list[str]:
         """The verdict: sentences below the table."""
         if not all(self.denoises):
-            bad = " and ".join(n for n, good in zip(NAMES, self.denoises, strict=False) if not good)
+            bad = " and ".join(
+                n for n, good in zip(LETTERS, self.denoises, strict=False) if not good
+            )
             return [f"Verdict: {NOT_A_DENOISER}: {bad}.", *CAUSES]
         share = self.fractions.get(self.verdict)
         told = "" if share is None else f" ({share.value:.0%} of samples)"
@@ -190,7 +192,7 @@ class Report:
         return found
 
     def __str__(self) -> str:
-        rows = {"": NAMES[: len(self.verdicts)], **self.table}
+        rows = {"": LETTERS[: len(self.verdicts)], **self.table}
         table = [
             "".join([f"{name:{FIRST}}", *(f"{value:{COLUMN}}" for value in values)]).rstrip()
             for name, values in rows.items()
@@ -273,7 +275,7 @@ class Report:
 def _stored_curves(name: str, tensors: Mapping[str, Tensor]) -> tuple[Curve, ...]:
     """Return the curves of A and of B as they were stored, as many as there are."""
     found = []
-    for i in range(len(NAMES)):
+    for i in range(len(LETTERS)):
         if f"{name}.{i}.images" in tensors:
             parts = ("input_psnr", "per_image", "images")
             x, values, digests = (tensors[f"{name}.{i}.{part}"] for part in parts)

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_images
 
-TOLERANCE = 1e-3
+RELATIVE_ERROR = 1e-3
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +45,8 @@ class Measurement:
             sizes = f"of images {tuple(image.shape[1:])}; accepted: of {tuple(like.shape)}"
             raise ValueError(f"measurement: is {sizes}, as size and channels ask")
         difference = (image * x).sum() - (c * self.forward(x)).sum()  # <M c, x> - <c, M^T x>
-        transposed = difference.abs() <= TOLERANCE * c.norm() * x.norm()
-        if not transposed or (self.forward(image) - c).norm() > TOLERANCE * c.norm():
+        transposed = difference.abs() <= RELATIVE_ERROR * c.norm() * x.norm()
+        if not transposed or (self.forward(image) - c).norm() > RELATIVE_ERROR * c.norm():
             accepted = "the transpose of forward, and forward(adjoint(c)) = c"
             raise ValueError(f"measurement: adjoint does not fit; accepted: {accepted}")
         return replace(self, values=self.values.to(like))

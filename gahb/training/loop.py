@@ -203,7 +203,7 @@ def annealing(schedule: str, update: int, updates: int) -> float:
 
 SNAPSHOT_IMAGES, FINAL_IMAGES = 64, 256
 UNSEEN = 0.01  # dB that weights may change the PSNR by when they are rounded to half precision
-ROUNDED = 1_000  # numbers of a tensor from which on it is rounded: smaller ones save no room
+ROUNDED_FROM = 1_000  # numbers of a tensor from which on it is rounded: smaller ones save no room
 
 
 def measured(network: nn.Module, train: Tensor, test: Tensor, n: int) -> dict[str, list[float]]:
@@ -445,7 +445,7 @@ class Training:
         before = self.measured(FINAL_IMAGES)
         exact = {name: value.clone() for name, value in self.network.state_dict().items()}
         self.network.load_state_dict(
-            {k: v.half() if v.numel() >= ROUNDED else v for k, v in exact.items()}
+            {k: v.half() if v.numel() >= ROUNDED_FROM else v for k, v in exact.items()}
         )
         try:
             after = self.measured(FINAL_IMAGES)

@@ -31,7 +31,7 @@ NETWORKS: dict[str, Callable[[Recipe], nn.Module]] = {
     "dense": lambda recipe: Dense(recipe.depth, recipe.width, recipe.size),
     "transformer": lambda recipe: Transformer(recipe.depth, recipe.width, recipe.size),
 }
-GRAY = ("dense", "transformer")  # networks of one channel
+GRAY_ONLY = ("dense", "transformer")  # networks of one channel
 CHOICES: dict[str, Collection[str]] = {
     "subset": images.store.SUBSETS,
     "edition": EDITIONS,
@@ -117,7 +117,7 @@ class Recipe:
         for count in ("size", "n", "depth", "width", "updates", "batch"):
             check_count(count, getattr(self, count))
         check_count("seed", self.seed, minimum=0)
-        colored = self.network not in GRAY and 3 in images.CLASSES[self.images].channels
+        colored = self.network not in GRAY_ONLY and 3 in images.CLASSES[self.images].channels
         if self.channels not in ((1, 3) if colored else (1,)):
             gray = "1, or 3 for the classes that read pictures and networks of convolutions"
             raise ValueError(f"channels: {shown(self.channels)}; accepted: {gray}")

@@ -135,7 +135,7 @@ def _draw_levels(
         for label, color in palette.items():
             ax.axhline(expected[label], color=color, ls=look.REFERENCE, lw=1, zorder=1)
     if level is not None:
-        line_styles[level[0]] = look.LEVEL
+        line_styles[level[0]] = look.DOTTED
         look.level_line(ax, level[1])
     return line_styles
 
@@ -206,8 +206,8 @@ def psnr_curves(
     with look.style():
         if identity:
             ends = ax.get_xlim()
-            ax.plot(ends, ends, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
-            line_styles["identity"] = look.LEVEL
+            ax.plot(ends, ends, color=look.GRAY, linestyle=look.DOTTED, zorder=1)
+            line_styles["identity"] = look.DOTTED
         for label, curve in references.items():
             x, value, _, _ = _points(curve)
             # As a mere artist it does not count for the range of the axes.

@@ -19,7 +19,7 @@ STEEPEST = 12.0  # score that is shown
 CLEAN = 0.02  # noise level at which a density is shown as clean: it must be no set of points
 TONES, LEVELS = 61, 9  # points per side and grays of a map: few, as frames must be small
 ARROWS = 13  # per side of a field
-PARTS = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
+SHORTENED = 3  # an arrow is so many times shorter than its way: whole ways would cover each other
 MESH = 25  # lines in each direction
 COLOR = look.colors(["dark", "middle", "light"])["middle"]  # which stands out against grays
 
@@ -56,7 +56,7 @@ def density_1d(density: Density, sigma: float, span: tuple[float, float] = (-3.0
         middle.set(ylim=(-STEEPEST, STEEPEST), ylabel=r"$\nabla \log\, p_\sigma(y)$")
         look.band(right, line, mean - spread, mean + spread, COLOR)
         right.plot(line, mean, color=COLOR)
-        right.plot(line, line, color=look.GRAY, linestyle=look.LEVEL, zorder=1)
+        right.plot(line, line, color=look.GRAY, linestyle=look.DOTTED, zorder=1)
         right.set(ylim=span, ylabel=r"$f^\star(y)$")
     for ax, title in ((left, "Density"), (middle, "Score"), (right, "Posterior mean")):
         ax.set(xlim=span, xlabel="Noisy y")
@@ -88,7 +88,7 @@ def density_2d(density: Density, sigma: float, span: tuple[float, float] = (-2.0
     fig, (left, right) = look.panels(2, height=3.8)
     with look.style():
         left.contourf(side, side, tones, levels=LEVELS, cmap="Grays")
-        left.quiver(*start.T, *step.T, color=COLOR, angles="xy", scale_units="xy", scale=PARTS)
+        left.quiver(*start.T, *step.T, color=COLOR, angles="xy", scale_units="xy", scale=SHORTENED)
         across, up = density.draw(300).flatten(1).T.numpy()
         right.scatter(across, up, s=5, color="0.75", linewidths=0, zorder=1)
         lines = [*moved, *np.swapaxes(moved, 0, 1)]

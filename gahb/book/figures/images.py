@@ -18,7 +18,7 @@ from gahb.checks import check_count, check_images, check_type
 
 LOOK: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": "gray", "interpolation": "nearest"}
 LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
-DRAWN = (1, 3)  # channels: gray, or color
+CHANNELS = (1, 3)  # gray, or color
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
 BINS = np.linspace(-0.5, 1, 61)
 TITLE_INCHES = 0.24
@@ -41,7 +41,7 @@ def as_gray(v: Tensor) -> Tensor:
 
 def as_drawn(images: Tensor) -> Tensor:
     """Return images (n, C, H, W) of gray or color as they are; of other channels the mean."""
-    return images if images.shape[1] in DRAWN else images.mean(1, keepdim=True)
+    return images if images.shape[1] in CHANNELS else images.mean(1, keepdim=True)
 
 
 def image_grid(
@@ -79,7 +79,7 @@ def image_grid(
     mosaic = torch.cat(strips, dim=1)[:, :-margin]
     # The grid fills the page, unless its images become too coarse.
     widest_label = max(len(label) for label in labels)
-    inches = min(look.WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
+    inches = min(look.PAGE_WIDTH - INCHES_PER_LETTER * widest_label, LARGEST_IMAGE * longest)
     tall = min(TALLEST, HEADER + inches * mosaic.shape[1] / mosaic.shape[2])
     with look.on_axes(ax, tall) as ax:
         _show(ax, mosaic)
@@ -111,7 +111,7 @@ def _common_size(rows: Mapping[Label, Tensor]) -> tuple[int, ...]:
     look.check_some("rows", rows)
     for label, images in rows.items():
         check_images(f"rows[{label!r}]", images)
-        if images.shape[1] not in DRAWN:
+        if images.shape[1] not in CHANNELS:
             given = f"{images.shape[1]} channels where 1 or 3 are accepted"
             raise ValueError(f"rows[{label!r}]: {given}")
     sizes = {tuple(images.shape[2:]) for images in rows.values()}
@@ -231,7 +231,7 @@ def basis_vectors(basis: Basis, numbers: Sequence[int], columns: int = 7) -> Fig
     check_count("columns", columns)
     rows = -(-len(numbers) // columns)
     height, width = basis.eigenvectors.shape[2:]
-    row_inches = look.WIDTH / columns * height / width + TITLE_INCHES
+    row_inches = look.PAGE_WIDTH / columns * height / width + TITLE_INCHES
     figure, axes = look.panels(columns, rows * row_inches, rows=rows, share_y=False)
     for ax in axes[len(numbers) :]:
         ax.remove()

@@ -21,7 +21,7 @@ from gahb.metrics import psnr_from_sigma
 
 Label = int | str  # a number of training images N, or a name
 
-WIDTH = 7.0  # inches; a page is about 700 pixels wide, so that 10 points are 14 pixels on it
+PAGE_WIDTH = 7.0  # inches; a page is about 700 pixels wide, so that 10 points are 14 pixels on it
 HEIGHT = 4.2
 LARGEST_N = 10**5
 SIGMAS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
@@ -31,11 +31,11 @@ GRAY = "0.45"  # what the rest is compared with: the identity, levels, marks
 SIMILARITIES = ("tab:blue", "tab:orange")  # of two networks, and to the training set
 FACTORS, COEFFICIENTS = "tab:red", "tab:blue"
 REFERENCE: Any = "--"  # an optimum, theory or training images
-LEVEL: Any = ":"  # a constant, the identity
+DOTTED: Any = ":"  # a constant, the identity
 BAND_OPACITY = 0.18
 
 _LOOK: Any = {
-    "figure.figsize": (WIDTH, HEIGHT),
+    "figure.figsize": (PAGE_WIDTH, HEIGHT),
     "figure.dpi": 200,  # two pixels for each one of the page: sharp on fine screens as well
     "figure.facecolor": "white",
     "figure.constrained_layout.use": True,
@@ -111,7 +111,7 @@ def panels(
     of_all: Any = {"squeeze": False, "subplot_kw": {"axes_class": _BookAxes}}
     with style():
         fig, axes = plt.subplots(
-            rows, columns, figsize=(WIDTH, height), sharex=share_x, sharey=share_y, **of_all
+            rows, columns, figsize=(PAGE_WIDTH, height), sharex=share_x, sharey=share_y, **of_all
         )
     return fig, list(axes.flat)
 
@@ -178,7 +178,7 @@ def band(ax: Axes, x: Tensor, low: Tensor, high: Tensor, color: Any) -> None:
 
 def level_line(ax: Axes, y: float) -> None:
     """Draw a dotted line across the axes at a level that others are compared with."""
-    ax.axhline(y, color=GRAY, linestyle=LEVEL, zorder=1)
+    ax.axhline(y, color=GRAY, linestyle=DOTTED, zorder=1)
 
 
 def label_axes(ax: Axes, x: str, y: str) -> None:
