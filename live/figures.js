@@ -384,8 +384,10 @@
       element("div", { className: "gahb-basis" }, ...parts.map(({ box }) => box))
     );
     const showPairs = ({ values, vectors }) => values.forEach((value, k) => {
-      const most = Math.max(...vectors[k].map(Math.abs)); // as figures.as_gray: 0 is gray
-      const sign = vectors[k].includes(most) ? 1 : -1;
+      const sizes = vectors[k].map(Math.abs).sort((a, b) => a - b);
+      const largest = sizes.at(-1), sign = vectors[k].includes(largest) ? 1 : -1;
+      // As figures.as_gray: 0 is gray, and one pixel in 200 black or white.
+      const most = Math.max(sizes[Math.ceil(0.995 * sizes.length) - 1], largest / 4);
       parts[k].show(vectors[k].map((v) => sign * v), -most, most);
       sayFactor(parts[k], k, value);
     });

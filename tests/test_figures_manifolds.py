@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from gahb.book.figures import curves_against, image_grid
+from gahb.book.figures import as_gray, curves_against, image_grid
 
 
 def test_vectors_are_gray_where_they_are_zero() -> None:
@@ -16,6 +16,17 @@ def test_vectors_are_gray_where_they_are_zero() -> None:
     drawn = mosaic[np.isfinite(mosaic)].reshape(-1)
     assert sorted(set(drawn.round(4))) == [0.0, 0.25, 0.5, 1.0]
     assert (ax.images[0].norm.vmin, ax.images[0].norm.vmax) == (0, 1)
+
+
+@pytest.mark.parametrize(("spike", "wave"), [(3.0, 1.0), (40.0, 0.55)])
+def test_a_bright_pixel_hides_no_wave(spike: float, wave: float) -> None:
+    vector = torch.ones(20, 20)
+    vector[10:] = -1
+    vector[5, 5] = spike
+    gray = as_gray(vector[None, None])[0, 0]
+    assert gray[5, 5] == 1
+    assert gray[0, 0] == pytest.approx(wave)
+    assert gray[-1, -1] == pytest.approx(1 - wave)
 
 
 def test_a_vector_of_zeros_is_gray() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,7 @@ from gahb.checks import check_count, check_images, check_type
 LOOK: dict[str, Any] = {"vmin": 0, "vmax": 1, "cmap": "gray", "interpolation": "nearest"}
 LARGEST_IMAGE, TALLEST = 1.5, 9.0  # inches
 CHANNELS = (1, 3)  # gray, or color
+STRONGEST = 0.005  # share of the pixels of a signed image that may be black or white
 HEADER, INCHES_PER_LETTER = 0.4, 0.08
 BINS = np.linspace(-0.5, 1, 61)
 TITLE_INCHES = 0.24
@@ -26,7 +28,10 @@ BASIS = "a basis, as adaptive_basis returns it"
 
 
 def as_gray(v: Tensor) -> Tensor:
-    """Return signed images (n, C, H, W) as levels: 0 is gray, the largest magnitude 0 or 1.
+    """Return signed images (n, C, H, W) as levels: 0 is gray, the strongest pixels 0 or 1.
+
+    Of more than 200 pixels these are one in 200, unless they would be a quarter of the largest
+    magnitude or less: so a single bright pixel does not hide the waves around it.
 
     Examples
     --------
@@ -35,8 +40,10 @@ def as_gray(v: Tensor) -> Tensor:
               [0.7500, 0.5000]]]])
     """
     check_images("v", v)
-    largest = v.abs().amax(dim=(1, 2, 3), keepdim=True).clamp(min=1e-30)
-    return 0.5 + v / (2 * largest)
+    magnitude = v.abs().flatten(1)
+    strong = magnitude.kthvalue(math.ceil((1 - STRONGEST) * magnitude.shape[1])).values
+    scale = strong.maximum(magnitude.amax(1) / 4).clamp(min=1e-30)
+    return (0.5 + v / (2 * scale[:, None, None, None])).clamp(0, 1)
 
 
 def as_drawn(images: Tensor) -> Tensor:
