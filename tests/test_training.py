@@ -347,6 +347,20 @@ def test_training_leaves_the_global_random_stream_alone(quick, tmp_path):
     assert torch.rand(1) == expected
 
 
+def test_training_takes_tiny_numbers_as_zero(quick, tmp_path, monkeypatch):
+    def is_zero():
+        return bool(torch.tensor(1e-30) * 1e-10 == 0)
+
+    def fails(self, *_):
+        assert is_zero()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loop.Training, "one_update", fails)
+    with pytest.raises(KeyboardInterrupt):
+        gahb.train(quick, tmp_path)
+    assert not is_zero()
+
+
 def test_snapshots_are_kept_and_read_in_order(quick, tmp_path):
     f = gahb.train(quick, tmp_path, keep_snapshots=True)
     kept = dict(gahb.training.snapshots(quick, tmp_path))

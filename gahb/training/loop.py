@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from gahb.denoiser import Denoiser
-from gahb.devices import best_device, compiled, mixed_precision
+from gahb.devices import best_device, compiled, mixed_precision, without_denormals
 from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.settings import atomic_write, damaged, quiet
 from gahb.training import record
@@ -276,7 +276,8 @@ def train(
         elif found := finished(recipe, folder):  # by another process, while this one waited
             return found
         training = Training(recipe, folder, accelerator, keep_snapshots)
-        training.run()
+        with without_denormals():  # which the momentum of a channel that has died decays to
+            training.run()
     return Denoiser(training.network)
 
 
