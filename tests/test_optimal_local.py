@@ -97,15 +97,16 @@ def test_locality_from_the_covariance_is_its_definition(monkeypatch):
     assert torch.allclose(machine(y, sigma).flatten(1), estimate, atol=1e-10)
 
 
+@pytest.mark.parametrize("sigma", [0.5, 1.0])
 @pytest.mark.parametrize("side", [1, 3, 5, 13])
 @pytest.mark.parametrize("machine", [Local, EquivariantLocal, CovarianceLocal])
-def test_the_jacobian_is_the_derivative(machine, side, monkeypatch):
+def test_the_jacobian_is_the_derivative(machine, side, sigma, monkeypatch):
     monkeypatch.setattr("gahb.optimal.local.TOGETHER", 3)
     f = exact(machine(images(), *[side] * (machine is not CovarianceLocal)))
     y = noisy_images(1)
-    derivative = torch.autograd.functional.jacobian(lambda y: f(y, 1.0), y).reshape(60, 60)
+    derivative = torch.autograd.functional.jacobian(lambda y: f(y, sigma), y).reshape(60, 60)
     assert derivative.abs().max() > 0.02
-    torch.testing.assert_close(f.jacobian(y, 1.0), derivative, rtol=0, atol=1e-12)
+    torch.testing.assert_close(f.jacobian(y, sigma), derivative, rtol=0, atol=1e-12)
 
 
 def test_the_jacobian_is_of_one_image():

@@ -112,7 +112,7 @@ class Masked(BaseDenoiser):
         masks = in_double(self.masks(sigma))
         x = in_double(gray_levels(self.images)).flatten(1)
         logits = -(masks @ (y.flatten(1) - x).square().T) / (2 * sigma**2)
-        return masks * _covariances(logits, x.T[:, None], x)[:, 0] / sigma**2**2
+        return masks * _covariances(logits, x.T[:, None], x)[:, 0] / sigma**2
 
     def _blocks(self, products: int) -> Iterator[Tensor]:
         """Yield the training images in float64, as many at a time as have that many products."""
@@ -128,7 +128,7 @@ def _covariances(logits: Tensor, x: Tensor, parts: Tensor) -> Tensor:
 
 
 class Local(Masked):
-    r"""Local score machine: each pixel by the posterior over patches at the same place [1]_.
+    r"""Local score machine: the posterior over patches at the same place (Kamb and Ganguli, 2025).
 
     The part of the image that pixel q depends on is the square of ``patch`` pixels around it, cut
     at the border of the image. A patch as large as twice the image gives
@@ -141,11 +141,6 @@ class Local(Masked):
     patch : int or mapping of float to int
         Side of the patches in pixels, odd; or a side for some noise levels, of which the one that
         is closest (in decibels) counts.
-
-    References
-    ----------
-    .. [1] M. Kamb, S. Ganguli. An analytic theory of creativity in convolutional diffusion models.
-       International Conference on Machine Learning, 2025.
 
     Examples
     --------
@@ -267,18 +262,13 @@ def _alike(side: int, radius: int) -> list[Tensor]:
 
 
 class CovarianceLocal(Masked):
-    r"""Analytic denoiser whose locality is that of the Wiener filter of the training images [1]_.
+    r"""Analytic denoiser that is as local as the Wiener filter of the training images.
 
     Pixel q depends on those pixels that the best affine denoiser, :class:`gahb.optimal.Gaussian`,
     uses for it: where row q of the matrix :math:`C (C + \sigma^2)^{-1}` is at least .02 of its
-    largest entry (in the code of [1]_, of the largest of all rows, each divided by its own pixel's
-    entry). No square has to be chosen, and the part need not be one. The training images x are in
-    [0, 1], (n, C, H, W), or uint8.
-
-    References
-    ----------
-    .. [1] A. Lukoianov, C. Yuan, J. Solomon, V. Sitzmann. Locality in image diffusion models
-       emerges from data statistics. Advances in Neural Information Processing Systems, 2025.
+    largest entry (in the code of Lukoianov et al., 2025, of the largest of all rows, each divided
+    by its own pixel's entry). No square has to be chosen, and the part need not be one. The
+    training images x are in [0, 1], (n, C, H, W), or uint8.
 
     Examples
     --------
