@@ -386,8 +386,9 @@
     const showPairs = ({ values, vectors }) => values.forEach((value, k) => {
       const sizes = vectors[k].map(Math.abs).sort((a, b) => a - b);
       const largest = sizes.at(-1), sign = vectors[k].includes(largest) ? 1 : -1;
-      // As figures.as_gray: 0 is gray, and one pixel in 200 black or white.
-      const most = Math.max(sizes[Math.ceil(0.995 * sizes.length) - 1], largest / 4);
+      // As figures.as_gray: 0 is gray, and one pixel in 200 black or white; vectors have length 1.
+      const strong = Math.max(sizes[Math.ceil(0.995 * sizes.length) - 1], largest / 4);
+      const most = largest ** 2 > 0.5 ? largest : strong;
       parts[k].show(vectors[k].map((v) => sign * v), -most, most);
       sayFactor(parts[k], k, value);
     });

@@ -31,7 +31,8 @@ def as_gray(v: Tensor) -> Tensor:
     """Return signed images (n, C, H, W) as levels: 0 is gray, the strongest pixels 0 or 1.
 
     Of more than 200 pixels these are one in 200, unless they would be a quarter of the largest
-    magnitude or less: so a single bright pixel does not hide the waves around it.
+    magnitude or less: so a single bright pixel does not hide the waves around it. Where it has
+    over half of the energy, it is all there is to see, and alone sets the scale.
 
     Examples
     --------
@@ -42,7 +43,9 @@ def as_gray(v: Tensor) -> Tensor:
     check_images("v", v)
     magnitude = v.abs().flatten(1)
     strong = magnitude.kthvalue(math.ceil((1 - STRONGEST) * magnitude.shape[1])).values
-    scale = strong.maximum(magnitude.amax(1) / 4).clamp(min=1e-30)
+    largest = magnitude.amax(1)
+    alone = largest.square() > magnitude.square().sum(1) / 2
+    scale = largest.where(alone, strong.maximum(largest / 4)).clamp(min=1e-30)
     return (0.5 + v / (2 * scale[:, None, None, None])).clamp(0, 1)
 
 
