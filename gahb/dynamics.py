@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save, save_file
+from safetensors.torch import save
 from scipy.stats import linregress, t
 from torch import Tensor
 
@@ -115,7 +115,7 @@ class Dynamics:
         with atomic_write(path) as temporary:
             contiguous = {name: value.contiguous() for name, value in named.items()}
             facts = {"origin": json.dumps(origin), "checksum": _checksum(contiguous)}
-            save_file(contiguous, temporary, metadata=facts)
+            temporary.write_bytes(save(contiguous, metadata=facts))
 
     @classmethod
     def load(cls, path: Path, shipped: str | None = None) -> tuple[Dynamics, dict[str, Any]]:

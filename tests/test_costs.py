@@ -43,6 +43,14 @@ def test_memory_is_what_the_backward_pass_needs():
     assert cost(recipe.but(batch=64)).memory > 1.9 * cost(recipe).memory
 
 
+def test_color_costs_more_in_the_first_layer_and_the_last():
+    gray = recipes.get("faces-bfcnn-n100-s1", "laptop").but(images="folder")
+    color = gray.but(channels=3)
+    # Forward and for the weights in both layers, and for the image of the last one.
+    layer = 2 * 3**2 * gray.width * gray.size**2
+    assert cost(color).flops - cost(gray).flops == gray.batch * 2 * (2 + 3) * layer
+
+
 def test_hours_are_operations_over_speed():
     hour_on_one = 3600 * PROCESSORS[0].teraflops * 1e12
     whole = Cost("a", updates=10, flops=int(hour_on_one), memory=0)

@@ -414,12 +414,14 @@ def test_12_and_16_bits(tmp_path, bits, suffix, channels):
 
 
 @pytest.mark.parametrize("layout", ["NHW", "NHWC", "NCHW", "N1HW", "NHW1"])
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "int64"])
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "int64", "bool"])
 def test_arrays_are_read(tmp_path, layout, dtype):
     color = "C" in layout
     shape = (20, 9, 8, 3) if color else (20, 9, 8)
     levels = np.random.RandomState(0).randint(0, 256, shape)
-    array = levels / 255 if dtype == "float32" else levels
+    if dtype == "bool":
+        levels = 255 * (levels > 127)
+    array = levels / 255 if dtype in ("float32", "bool") else levels
     array = array.astype(dtype)
     if layout == "NCHW":
         array = np.moveaxis(array, 3, 1)

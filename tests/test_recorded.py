@@ -6,7 +6,7 @@ import re
 import pytest
 
 import gahb
-from gahb.book.scorecard import claims, measured
+from gahb.book.scorecard import Condition, claims, measured
 from gahb.intervals import Estimate
 from gahb.settings import read_json
 
@@ -19,8 +19,11 @@ def file(artifacts, monkeypatch):
 
 def test_numbers_come_back_with_their_intervals(file):
     slope = Estimate(0.61, 0.6, 0.62)
-    gahb.record("page", slope=slope, gap=Estimate(1.0, 0.9, 1.1), steps=97)
+    late, early = Estimate(900.0, 800.0, math.inf), Estimate(5.0, -math.inf, 7.0)
+    gahb.record("page", slope=slope, gap=Estimate(1.0, 0.9, 1.1), steps=97, late=late, early=early)
     found = measured("page")[""]
+    assert (found["late"], found["early"]) == (late, early)
+    assert Condition(number="late", holds=[0, 1000]).verdict(found["late"]) == "undecided"
     assert found["slope"] == slope
     assert found["gap"] == Estimate(1.0, 0.9, 1.1)
     assert found["steps"].value == 97
@@ -35,6 +38,7 @@ def test_numbers_come_back_with_their_intervals(file):
         ({"a": 30.2, "b": Estimate(1.0, 0.9, 1.1)}, True),
         ({"a": 30.0, "b": Estimate(1.0, 0.9, 1.2)}, True),
         ({"a": 30.0, "b": 1.0}, True),
+        ({"a": 30.0, "b": Estimate(1.0, 0.9, math.inf)}, True),
         ({"a": 30.0}, True),
         ({"a": 30.0, "c": Estimate(1.0, 0.9, 1.1)}, True),
     ],

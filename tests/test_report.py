@@ -422,6 +422,8 @@ def test_what_was_not_saved_with_it_is_refused(memorized, tmp_path) -> None:
     assert Report.load(file).samples.shape[1] == 0
     with pytest.raises(FileNotFoundError, match=r"^path: there is nothing at "):
         Report.load(tmp_path / "none.json")
+    with pytest.raises(ValueError, match=r"^path: report.safetensors; accepted: another ending"):
+        memorized.save(other)
 
 
 # --- how it reads and looks ---
@@ -564,6 +566,8 @@ def test_sets_that_share_images_are_refused(as_bytes) -> None:
         ({"samples": 0}, ValueError, r"^samples: 0 is not a whole number of at least 1$"),
         ({"input_psnr": []}, ValueError, r"^input_psnr: \[\] is not"),
         ({"schedule": "slow"}, ValueError, r"^schedule: 'slow' is unknown"),
+        ({"samples": [images(2, 3)] * 2, "sampler": "slow"}, ValueError, r"^sampler: 'slow' is "),
+        ({"samples": [images(2, 3)] * 2, "beta": 1}, TypeError, r"^beta: has no use where "),
     ],
 )
 def test_bad_arguments(changes, error, message) -> None:

@@ -466,6 +466,14 @@ def test_the_transition_lies_where_the_medians_cross():
     assert high < 1.4 * low
 
 
+def test_an_interval_ends_where_resamples_no_longer_cross():
+    spread = 0.3 * torch.linspace(-1, 1, 24)
+    difference = {10: spread - 0.02, 100: spread + 0.02}
+    found = transition(difference, {n: torch.zeros(24) for n in difference})
+    assert 10 < found.value < 100
+    assert found.interval == (0, math.inf)
+
+
 def test_what_crosses_twice_has_crossed_for_good_the_last_time():
     levels = {1: -0.2, 10: 0.2, 100: -0.3, 1000: 0.3}
     between = {n: torch.full((9,), 0.5 + value) for n, value in levels.items()}

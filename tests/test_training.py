@@ -114,6 +114,13 @@ def test_a_muon_step_has_its_length_and_keeps_the_norm(quick):
             assert float(change.abs().median()) == pytest.approx(3e-3, rel=1e-2)
 
 
+def test_a_dead_layer_stays_as_it_is():
+    weight = torch.nn.Parameter(torch.ones(4, 4, 3, 3))
+    weight.grad = torch.zeros_like(weight)
+    Muon([weight], lr=0.02).step()
+    torch.testing.assert_close(weight.detach(), torch.ones(4, 4, 3, 3))
+
+
 def test_norms_stay_over_50_000_updates():
     """Gradients that stay the same for long are what made norms grow exponentially."""
     torch.manual_seed(0)

@@ -46,7 +46,7 @@ def load(name: str, edition: str | None = None) -> Denoiser:
     """
     recipe = recipes.get(name, edition)
     if network := released_network(recipe):
-        return Denoiser(network)
+        return Denoiser(network).to(best_device())
     with mending(recipe):
         if recipe.edition != "laptop":
             return train(recipe)

@@ -65,7 +65,7 @@ def cost(recipe: Recipe) -> Cost:
     10.3
     """
     # All that the counts depend on, and nothing else, so that trainings share them.
-    same = recipe.but(name="any", edition="paper", images="leaves", n=1, subset="S1", updates=1)
+    same = recipe.but(name="any", edition="paper", images="folder", n=1, subset="S1", updates=1)
     flops, memory = _counted(same)
     return Cost(recipe.name, recipe.updates, flops, memory)
 
@@ -81,7 +81,7 @@ def _counted(recipe: Recipe) -> tuple[int, int]:
         return x
 
     with torch.device("meta"):
-        network, y = recipe.build(), torch.empty(recipe.batch, 1, recipe.size, recipe.size)
+        network, y = recipe.build(), torch.empty(recipe.batch, recipe.channels, *[recipe.size] * 2)
     counter = FlopCounterMode(display=False)
     with counter, torch.enable_grad(), saved_tensors_hooks(keep, lambda x: x):
         network(y).square().mean().backward()

@@ -34,6 +34,9 @@ FAR_BELOW = 0.1
 VERDICTS = ("holds", "undecided", "does not hold at this scale", "not tested")
 """From the best to the one that says nothing."""
 
+Kept = list[Any]
+"""A number and the ends of its interval, if any, as a file has them: null if infinite."""
+
 OF = "/"  # in a file, before the name of a number and after that of the control which gave it
 
 
@@ -84,11 +87,15 @@ def measured(page: str) -> dict[str, dict[str, Estimate]]:
     return found
 
 
-def _estimate(value: float, low: float = math.nan, high: float = math.nan) -> Estimate:
-    return Estimate(value, low, high)
+def _estimate(value: float, *interval: float | None) -> Estimate:
+    """Return the estimate of a stored number; JSON has no infinite end of an interval but null."""
+    if not interval:
+        return Estimate(value, math.nan, math.nan)
+    low, high = interval
+    return Estimate(value, -math.inf if low is None else low, math.inf if high is None else high)
 
 
-def _kept(name: str, number: Any) -> list[float]:
+def _kept(name: str, number: Any) -> Kept:
     """Return the number, and the ends of its interval if any, to five significant digits."""
     estimated = isinstance(number, Estimate)
     try:
@@ -97,11 +104,12 @@ def _kept(name: str, number: Any) -> list[float]:
         raise TypeError(f"{name}: {shown(number)} is not a number or Estimate") from error
     if not math.isfinite(value):
         raise ValueError(f"{name}: {value} is not a finite number")
-    ends = [end for end in number.interval if math.isfinite(end)] if estimated else []
-    return [float(f"{x:.5g}") for x in (value, *ends)]
+    known = estimated and not any(map(math.isnan, number.interval))
+    parts = (value, *number.interval) if known else (value,)
+    return [float(f"{x:.5g}") if math.isfinite(x) else None for x in parts]
 
 
-def _same(page: str, old: dict[str, list[float]], new: dict[str, list[float]]) -> bool:
+def _same(page: str, old: dict[str, Kept], new: dict[str, Kept]) -> bool:
     """Return whether the same numbers were measured, up to what machines differ by."""
     if {name: len(x) for name, x in old.items()} != {name: len(x) for name, x in new.items()}:
         return False
@@ -114,7 +122,7 @@ def _judging(page: str, key: str) -> list[Condition]:
     return [part for part in judged if part.number == key.rpartition(OF)[2]]
 
 
-def _alike(judging: Sequence[Condition], key: str, old: list[float], new: list[float]) -> bool:
+def _alike(judging: Sequence[Condition], key: str, old: Kept, new: Kept) -> bool:
     before, now = _estimate(*old), _estimate(*new)
     if any(part.verdict(before) != part.verdict(now) for part in judging):
         return False
@@ -123,8 +131,12 @@ def _alike(judging: Sequence[Condition], key: str, old: list[float], new: list[f
     return OF in key or all(
         math.isclose(a, b, rel_tol=RELATIVE, abs_tol=RELATIVE * bound)
         or max(abs(a), abs(b)) < FAR_BELOW * bound
-        for a, b in zip(old, new, strict=True)
+        for a, b in zip(_numbers(before), _numbers(now), strict=True)
     )
+
+
+def _numbers(found: Estimate) -> list[float]:
+    return [x for x in (found.value, *found.interval) if not math.isnan(x)]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -253,6 +253,8 @@ def _batch(array: NDArray[Any], single: bool) -> NDArray[Any]:
 
 def _netpbm(levels: NDArray[Any]) -> bytes:
     """Return a picture as a file, the same bytes for the same numbers."""
+    if levels.dtype == bool:
+        levels = levels.astype(np.float32)
     deep, fraction = levels.dtype in (np.uint16, np.int16), levels.dtype.kind == "f"
     most = 65535 if deep else 1 if fraction else 255
     low, high = levels.min(), levels.max()

@@ -93,6 +93,9 @@ def memorization_report(
     >>> memorization_report(a, b, *sets, samples=8).verdict
     'memorized'
     """
+    check_choice("sampler", sampler, SAMPLERS)
+    if sampling and isinstance(samples, Tensor | Sequence):
+        raise TypeError(f"{next(iter(sampling))}: has no use where the samples are given")
     models, sets = _checked_models(model_a, model_b, train_a, train_b, samples)
     _check_sets(sets, test)
     draw = sample if sampler == SAMPLERS[0] else reverse_diffusion
@@ -196,7 +199,6 @@ def _drawn(
     sampling: dict[str, Any],
 ) -> tuple[Tensor, Tensor]:
     """Return m samples of each model, (k, m, C, H, W), and the steps that they took, (k, m)."""
-    check_choice("sampler", sampler, SAMPLERS)
     if sampler == SAMPLERS[0]:
         channels, height, width = sets[0].shape[1:]
         drawn = [

@@ -205,6 +205,8 @@ class Report:
         ``report.json`` goes with ``report.safetensors``, unless it has neither images nor curves.
         """
         path = Path(path)
+        if path.suffix == TENSORS:
+            raise ValueError(f"path: {path.name}; accepted: another ending, such as .json")
         content = {
             **origin,
             "between": _rounded(self.between),

@@ -34,6 +34,7 @@ from gahb.settings import progress
 
 SCHEDULES = ("accelerated", "fixed")
 empty = partial(torch.empty, dtype=torch.float32)  # whatever the caller's default is
+SMALLEST_STEP = 1e-3  # h and beta: smaller ones take millions of steps
 PATIENCE = 3  # times the steps towards a constant estimate
 RHO = 7.0  # of the schedule of Karras et al.
 
@@ -55,8 +56,8 @@ class Schedule:
     kind: str = "accelerated"
 
     def __post_init__(self) -> None:
-        check_number("h", self.h, low=SMALLEST, high=1)
-        check_number("beta", self.beta, low=SMALLEST, high=1)
+        check_number("h", self.h, low=SMALLEST_STEP, high=1)
+        check_number("beta", self.beta, low=SMALLEST_STEP, high=1)
         check_number("sigma_0", self.sigma_0, low=SMALLEST)
         check_number("sigma_end", self.sigma_end, low=SMALLEST, high=self.sigma_0)
         check_choice("schedule", self.kind, SCHEDULES)
@@ -182,7 +183,8 @@ def sample(
     mean : float or Tensor
         Mean m of the images, a number or a tensor that broadcasts to (C, H, W).
     measurement : Measurement, optional
-        Linear measurements that the images must have, as all estimates and the mean then do [1]_.
+        Linear measurements that the images must have, as all estimates and the mean then do
+        (Kadkhodaie and Simoncelli, 2021).
     keep : iterable of int
         Steps t at which x_t and f(x_t) are kept, 0 being the start.
     batch_size, max_steps : int, optional
@@ -190,11 +192,6 @@ def sample(
         which an image is given up, by default three times those to a constant estimate.
     strict : bool
         Raise an error where images diverge or are given up; otherwise their ``steps`` are -1.
-
-    References
-    ----------
-    .. [1] Z. Kadkhodaie and E. P. Simoncelli, "Stochastic solutions for linear inverse problems
-       using the prior implicit in a denoiser", NeurIPS 2021, Algorithm 2.
 
     Examples
     --------
@@ -353,15 +350,10 @@ def _checked_mean(mean: Any, shape: tuple[int, ...], f: Any) -> Tensor:
 
 
 def noise_schedule(steps: int, sigma_0: float, sigma_end: float) -> Tensor:
-    r"""Return the noise levels of Karras et al. [1]_, from ``sigma_0`` to ``sigma_end``, (steps,).
+    r"""Return noise levels as Karras et al. (2022), from ``sigma_0`` to ``sigma_end``, (steps,).
 
     .. math:: \sigma_t = \bigl(\sigma_0^{1/\rho} + \tfrac{t}{T - 1}
               (\sigma_\mathrm{end}^{1/\rho} - \sigma_0^{1/\rho})\bigr)^\rho, \quad \rho = 7
-
-    References
-    ----------
-    .. [1] T. Karras, M. Aittala, T. Aila and S. Laine, "Elucidating the design space of
-       diffusion-based generative models", NeurIPS 2022.
 
     Examples
     --------

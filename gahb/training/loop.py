@@ -130,7 +130,8 @@ class Muon(torch.optim.Optimizer):
                 state["momentum"].lerp_(weight.grad, 1 - group["momentum"])
                 ahead = weight.grad.lerp(state["momentum"], group["momentum"])
                 direction = orthogonalized(ahead.flatten(1)).view_as(weight)
-                weight.sub_(direction * (group["lr"] * state["norm"] / direction.norm()))
+                length = direction.norm().clamp(min=1e-7)  # 0 where all gradients are
+                weight.sub_(direction * (group["lr"] * state["norm"] / length))
                 if weight.ndim == 4:
                     weight.mul_(state["norm"] / weight.norm())
 
@@ -243,8 +244,9 @@ def train(
     """Train the denoiser of a recipe, or go on with its training, or load it if it is finished.
 
     It minimizes the mean squared error of equation 4, written on the residual: the network is to
-    give the noise z that was added. A checkpoint every 50 updates lets an interrupted training
-    go on to weights that are, on the same kind of CPU and number of threads, the same bit for bit.
+    give the noise z that was added. A checkpoint every 50 updates, or 10 seconds, lets an
+    interrupted training go on to weights that are, on the same kind of CPU and number of threads,
+    the same bit for bit.
     The denoiser is on the device of the training.
 
     Weights, log and manifest go into ``folder``, by default ``<artifacts>/<edition>/<name>``. With

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from gahb import settings
 from gahb.denoiser import Denoiser
+from gahb.devices import best_device
 from gahb.settings import atomic_write, damaged
 from gahb.training.recipe import Recipe
 
@@ -65,7 +66,7 @@ def snapshots(recipe: Recipe, folder: Path | str | None = None) -> Iterator[tupl
     """Number of the update and denoiser of each snapshot that a training has kept, in order."""
     folder = Path(folder) if folder is not None else folder_of(recipe)
     for path in sorted((folder / SNAPSHOTS).glob("*.safetensors")):
-        yield int(path.stem), Denoiser(network_of(path, recipe))
+        yield int(path.stem), Denoiser(network_of(path, recipe)).to(best_device())
 
 
 @contextmanager
@@ -98,7 +99,7 @@ def forget(folder: Path) -> None:
         )
     (folder / CHECKPOINT).unlink(missing_ok=True)
     for path in (folder / SNAPSHOTS).glob("*.safetensors"):
-        path.unlink()
+        path.unlink(missing_ok=True)  # by another process of the training
 
 
 def digest(images: Tensor) -> str:
