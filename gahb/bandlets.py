@@ -263,19 +263,13 @@ def _in_rectangles(part: Tensor, rule: Rule, directions: int, side: int) -> tupl
 
 
 class Wavelets(BaseDenoiser):
-    """Hard thresholding of the wavelet coefficients of y, the same basis for every image [1]_.
+    """Hard thresholding of wavelet coefficients, the same basis for every image.
 
-    Coefficients below 3 sigma are set to zero, those of the coarsest scale are kept.
-    Without shifts the denoiser is, at a given y, the orthogonal projection on the vectors that it
-    keeps, and the eigenvalues of its Jacobian are 0 and 1. With ``shifts`` it averages projections:
-    those of images shifted by 0 ... shifts - 1 pixels down and across (cycle spinning [2]_).
-
-    References
-    ----------
-    .. [1] D. L. Donoho, I. M. Johnstone. Ideal spatial adaptation by wavelet shrinkage.
-       Biometrika 81, 1994.
-    .. [2] R. R. Coifman, D. L. Donoho. Translation-invariant de-noising. In: Wavelets and
-       Statistics, Springer, 1995.
+    Coefficients below 3 sigma are set to zero (Donoho and Johnstone, 1994), those of the coarsest
+    scale are kept. Without shifts the denoiser is, at a given y, the orthogonal projection on the
+    vectors that it keeps, and the eigenvalues of its Jacobian are 0 and 1. With ``shifts`` it
+    averages projections: those of images shifted by 0 ... shifts - 1 pixels down and across (cycle
+    spinning; Coifman and Donoho, 1995).
 
     Examples
     --------
@@ -310,23 +304,16 @@ class Wavelets(BaseDenoiser):
 
 
 class Bandlets(Wavelets):
-    """Hard thresholding in the bandlet basis that fits each noisy image best [1]_, [2]_.
+    """Hard thresholding in the bandlet basis that fits each noisy image best.
 
     The wavelet coefficients are cut into squares. In each square those that lie along a direction
     are put together by a further orthogonal transform, where that makes fewer of them large.
     Squares and directions are chosen from y, its noise included.
 
-    For C-alpha images, bandlets are near-optimal as sigma goes to 0 (section 3.2 of the paper).
-    These are the simplest ones: directions are straight within a square, the transform is Haar's.
-    Squares have sides of 4, 8 or 16 coefficients, and directions are at 8 angles. The ``shifts``
-    are those of :class:`Wavelets`.
-
-    References
-    ----------
-    .. [1] G. Peyré, S. Mallat. Orthogonal bandelet bases for geometric images approximation.
-       Communications on Pure and Applied Mathematics 61, 2008.
-    .. [2] C. Dossal, E. Le Pennec, S. Mallat. Bandlet image estimation with model selection.
-       Signal Processing 91, 2011.
+    For C-alpha images, bandlets (Peyré and Mallat, 2008; Dossal et al., 2011) are near-optimal as
+    sigma goes to 0 (section 3.2 of the paper). These are the simplest ones: directions are straight
+    within a square, the transform is Haar's. Squares have sides of 4, 8 or 16 coefficients, and
+    directions are at 8 angles. The ``shifts`` are those of :class:`Wavelets`.
 
     Examples
     --------

@@ -84,18 +84,13 @@ def of_means(parts: Sequence[Tensor], together: int = 1) -> tuple[Tensor, Tensor
     r"""Return the bounds, (k,) and (k,), of sums of the means of independent sets of units.
 
     Student's t interval, made wider on the side of a tail: it is joined with that of Hall's
-    transformation [1]_, which takes the skewness :math:`a` of the mean from
+    transformation (Hall, 1992), which takes the skewness :math:`a` of the mean from
     :math:`t = (\hat\mu - \mu) / \mathrm{se}` by
     :math:`t + a t^2 / 3 + a^2 t^3 / 27 + a / 6`. For normal values it covers 95 to 97%, for
     log-normal ones (of deviation 1/2 of the logarithm) 94 to 96%, from 3 units on.
 
     There are values of each unit, (k, n), in each set of n units; a set of one unit leaves NaN. So
     many intervals as ``together`` says hold at once, by Bonferroni's inequality.
-
-    References
-    ----------
-    .. [1] P. Hall. On the removal of skewness by transformation. Journal of the Royal Statistical
-       Society B 54, 1992.
 
     Examples
     --------
@@ -164,12 +159,7 @@ def median(values: Tensor) -> Estimate:
     """Return the median of finite values (n,), or of k values of each of n units, (n, k).
 
     Its interval lies between the quantiles at both ends of the interval of the fraction of values
-    below it [1]_; of fewer than 8 units there is none.
-
-    References
-    ----------
-    .. [1] R. S. Woodruff. Confidence intervals for medians and other position measures. Journal of
-       the American Statistical Association 47, 1952.
+    below it (Woodruff, 1952); of fewer than 8 units there is none.
 
     Examples
     --------
@@ -194,12 +184,7 @@ def median(values: Tensor) -> Estimate:
 def fraction(hits: Tensor) -> Estimate:
     """Return the fraction that is true of hits (n,), or of k hits of each of n units, (n, k).
 
-    The interval is Wilson's [1]_, for the number of independent hits that would say as much.
-
-    References
-    ----------
-    .. [1] E. B. Wilson. Probable inference, the law of succession, and statistical inference.
-       Journal of the American Statistical Association 22, 1927.
+    The interval is Wilson's (1927), for the number of independent hits that would say as much.
 
     Examples
     --------

@@ -333,15 +333,11 @@ class Attention(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Small diffusion transformer on patches of 2 x 2 pixels, whose output is the residual [1]_.
+    """Small diffusion transformer on patches of 2 x 2 pixels (Peebles and Xie, 2023).
 
     As all networks here it is blind: no noise level modulates its ``layers``. It is neither
     convolutional nor homogeneous. A patch has ``width`` features, a multiple of four, and gray
     images an even ``size`` in pixels per side.
-
-    References
-    ----------
-    .. [1] W. Peebles, S. Xie. Scalable diffusion models with transformers. ICCV 2023.
 
     Examples
     --------

@@ -218,13 +218,14 @@ def wrap(
 
         - ``blind``: model(u) is the clean image;
         - ``residual``: model(u) is the noise, as in the networks of the paper;
-        - ``sigma``: model(u, sigma) is the clean image [1]_, ``sigma`` (n,) being on the scale of
-          u. Attributes ``sigma_min`` and ``sigma_max``, where it has them, limit the noise levels;
+        - ``sigma``: model(u, sigma) is the clean image (Karras et al., 2022), ``sigma`` (n,) being
+          on the scale of u. Attributes ``sigma_min`` and ``sigma_max``, where it has them, limit
+          the noise levels;
         - ``diffusers``: model(u_t, t).sample is what the scheduler says, epsilon, sample, v or the
           velocity of a flow, such as that of a ``diffusers.UNet2DModel``. Between time steps t is
           interpolated. Where the scheduler says that the variance is learned, it is left out;
-        - ``flow_to_data``: model(u_t, t) is the velocity u - z of flow matching [2]_ or rectified
-          flow at u_t = t u + (1 - t) z, t (n,) in [0, 1];
+        - ``flow_to_data``: model(u_t, t) is the velocity u - z of flow matching (Lipman et al.,
+          2023) or rectified flow at u_t = t u + (1 - t) z, t (n,) in [0, 1];
         - ``flow_to_noise``: the same in the other direction, z - u at u_t = (1 - t) u + t z.
     data_range : tuple of float, optional
         Gray levels (low, high) that stand for black and white in u. By default (0, 1) for
@@ -238,13 +239,6 @@ def wrap(
     **conditioning
         What the model is given besides, at every call: labels, or embeddings of text. Tensors are
         those of one image, (1, ...), and repeated for all.
-
-    References
-    ----------
-    .. [1] T. Karras, M. Aittala, T. Aila and S. Laine, "Elucidating the design space of
-       diffusion-based generative models", NeurIPS 2022.
-    .. [2] Y. Lipman, R. T. Q. Chen, H. Ben-Hamu, M. Nickel and M. Le, "Flow matching for
-       generative modeling", ICLR 2023.
 
     Examples
     --------

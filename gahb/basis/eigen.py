@@ -197,16 +197,12 @@ def rank_above(basis: Basis, threshold: float = 0.1) -> int:
 
 
 def principal_angles(a: Tensor, b: Tensor) -> Tensor:
-    """Return the principal angles between the subspaces that two sets of images span [1]_.
+    """Return the principal angles between the subspaces that two sets of images span.
 
     Single eigenvectors are not unique where eigenvalues are close; the subspaces are. Linearly
     independent images (p, C, H, W) and (q, C, H, W) give min(p, q) angles in radians, smallest
-    first, in float64. Cosines alone would lose angles below 1e-8: small ones come from sines.
-
-    References
-    ----------
-    .. [1] A. V. Knyazev, M. E. Argentati. Principal angles between subspaces in an A-based scalar
-       product. SIAM Journal on Scientific Computing 23, 2002.
+    first, in float64. Cosines alone would lose angles below 1e-8: small ones come from sines
+    (Knyazev and Argentati, 2002).
 
     Examples
     --------
@@ -241,7 +237,7 @@ Pairs = tuple[Tensor, Tensor, Tensor]
 
 
 class KrylovSpace:
-    r"""Space that grows until it holds the leading eigenvectors of S, by a block method [1]_.
+    r"""Space that grows until it holds the leading eigenvectors of S (Musco and Musco, 2015).
 
     It begins with a few random vectors X and grows by what the k leading eigenpairs of S within it
     lack, which at first means by :math:`S X, S^2 X, \ldots`, until they are eigenpairs of S. Their
@@ -255,11 +251,6 @@ class KrylovSpace:
 
     ``tolerance`` is the largest residual, and the largest change of an eigenvalue, that is
     accepted. ``generator`` draws the random vectors.
-
-    References
-    ----------
-    .. [1] C. Musco, C. Musco. Randomized block Krylov methods for stronger and faster approximate
-       singular value decomposition. NeurIPS 2015.
     """
 
     def __init__(self, jacobian: Jacobian, tolerance: float, generator: torch.Generator) -> None:

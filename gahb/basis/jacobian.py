@@ -185,17 +185,13 @@ def equivalent_filters(
     *,
     sigma: float | Tensor | None = None,
 ) -> Tensor:
-    r"""Return the filters by which a denoiser computes pixels, (n, C, H, W): rows of J [1]_.
+    r"""Return the filters by which a denoiser computes pixels, (n, C, H, W): rows of J.
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
-    :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6). There are n ``pixels``,
+    :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6;
+    Mohan et al., 2020). There are n ``pixels``,
     (row, column), of the first channel where there are several. The denoiser, one noisy image
     (1, C, H, W), and sigma are as for :func:`gahb.adaptive_basis`.
-
-    References
-    ----------
-    .. [1] S. Mohan, Z. Kadkhodaie, E. P. Simoncelli, C. Fernandez-Granda. Robust and interpretable
-       blind image denoising via bias-free convolutional neural networks. ICLR 2020.
 
     Examples
     --------
@@ -246,7 +242,7 @@ def trace_jacobian(
 ) -> Trace:
     r"""Return the trace of a denoiser's Jacobian at noisy images, the sum of its factors.
 
-    Hutchinson's estimate [1]_ is the mean of :math:`\langle v, J v \rangle` over random signs v.
+    Hutchinson's estimate (1989) is the mean of :math:`\langle v, J v \rangle` over random signs v.
 
     Parameters
     ----------
@@ -256,11 +252,6 @@ def trace_jacobian(
     probes, seed : int
         Number of random vectors per image, or None for the exact trace, from d products; those of
         image i depend on ``seed`` and i alone.
-
-    References
-    ----------
-    .. [1] M. F. Hutchinson. A stochastic estimator of the trace of the influence matrix for
-       Laplacian smoothing splines. Communications in Statistics 18, 1989.
 
     Examples
     --------
@@ -274,7 +265,7 @@ def trace_jacobian(
 
 
 def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int = 0) -> Risk:
-    r"""Return Stein's unbiased estimate [1]_ of a denoiser's squared error, without clean images.
+    r"""Return the unbiased estimate of Stein (1981) of the squared error, without clean images.
 
     .. math:: \|x - f(y)\|^2 \approx 2 \sigma^2 \, \mathrm{tr} J + \|y - f(y)\|^2 - \sigma^2 d
 
@@ -288,11 +279,6 @@ def sure(f: Function, y: Tensor, sigma: float, probes: int | None = 1, seed: int
         interval contains the chance of the probes.
     sigma : float
         Standard deviation of the noise in ``y``, on the scale where images lie in [0, 1].
-
-    References
-    ----------
-    .. [1] C. M. Stein. Estimation of the mean of a multivariate normal distribution. Annals of
-       Statistics 9, 1981.
 
     Examples
     --------

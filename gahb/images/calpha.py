@@ -1,15 +1,11 @@
 r"""C-alpha images: two regular backgrounds that meet along a regular contour (Algorithm 2).
 
 A contour, or a background, is white noise integrated alpha times: its frequencies are multiplied by
-:math:`\omega^{-\alpha}`. What Algorithm 2 leaves open is chosen as follows. Frequencies are counted
-in periods per side, and the constant one is treated as the lowest. The contour is drawn
-``FINENESS`` times finer than the pixels, and a pixel that it crosses mixes the two backgrounds by
-the areas on either side. One background fills the gray levels [u, 1], the other [0, v], u and v
-uniform.
-
-References
-----------
-.. [1] A. P. Korostelev, A. B. Tsybakov. Minimax theory of image reconstruction. Springer, 1993.
+:math:`\omega^{-\alpha}` (Korostelev and Tsybakov, 1993). What Algorithm 2 leaves open is chosen as
+follows. Frequencies are counted in periods per side, and the constant one is treated as the lowest.
+The contour is drawn ``FINENESS`` times finer than the pixels, and a pixel that it crosses mixes the
+two backgrounds by the areas on either side. One background fills the gray levels [u, 1], the other
+[0, v], u and v uniform.
 """
 
 from __future__ import annotations

@@ -1,13 +1,8 @@
 """Faces of nobody, and any number: drawn from a small published generative adversarial network.
 
-The network is the generator of a DCGAN [1]_ trained on computer-rendered faces, fetched on first
-use. It is evaluated in double precision, so that an image rounded to uint8 is the same whatever the
-batch or the processor.
-
-References
-----------
-.. [1] A. Radford, L. Metz, S. Chintala. Unsupervised representation learning with deep
-   convolutional generative adversarial networks. ICLR 2016.
+The network is the generator of a DCGAN (Radford et al., 2016) trained on computer-rendered faces,
+fetched on first use. It is evaluated in double precision, so that an image rounded to uint8 is the
+same whatever the batch or the processor.
 """
 
 from __future__ import annotations

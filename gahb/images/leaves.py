@@ -1,12 +1,7 @@
 """Dead leaves: opaque discs falling on one another, the occlusions of photographs and no more.
 
 Radii have density proportional to r^-3, which makes the images statistically the same at every
-scale between the smallest and the largest leaf [1]_.
-
-References
-----------
-.. [1] A. B. Lee, D. Mumford, J. Huang. Occlusion models for natural images: a statistical study
-   of a scale-invariant dead leaves model. International Journal of Computer Vision 41, 2001.
+scale between the smallest and the largest leaf (Lee et al., 2001).
 """
 
 from __future__ import annotations

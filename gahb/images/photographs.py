@@ -3,14 +3,7 @@
 Pictures are cut, made smaller and made gray as the paper's released code does it: a square of
 their pixels, bicubic interpolation, the mean of the three colors, or these as they are if they are
 asked for. Near-duplicates (centered cosine above 0.95) are removed as in the paper.
-
-References
-----------
-.. [1] Z. Liu, P. Luo, X. Wang, X. Tang. Deep learning face attributes in the wild. ICCV 2015.
-.. [2] T. Karras, T. Aila, S. Laine, J. Lehtinen. Progressive growing of GANs for improved quality,
-   stability, and variation. ICLR 2018.
-.. [3] F. Yu, A. Seff, Y. Zhang, S. Song, T. Funkhouser, J. Xiao. LSUN: construction of a
-   large-scale image dataset using deep learning with humans in the loop. arXiv:1506.03365, 2015.
+The sets are those of Liu et al. (2015), Karras et al. (2018) and Yu et al. (2015).
 """
 
 from __future__ import annotations

@@ -86,8 +86,8 @@ def kl_gap(
     with errors summed over pixels, for the density of the images x and that which the exact reverse
     diffusion draws with f, from infinite noise down to none. It says nothing of what a sampler adds
     by finite steps, such as :func:`gahb.sample`: of an optimal f it is zero, and that is not.
-    Where f is itself the posterior mean of a density, the integral is the divergence from it [1]_.
-    Over some of the noise levels, it is a lower estimate of that bound.
+    Where f is itself the posterior mean of a density, the integral is the divergence from it
+    (Verdú, 2010). Over some of the noise levels, it is a lower estimate of that bound.
 
     The difference of the errors has the same mean as ||f(y) - f*(y)||^2 (equation 24), which is
     what is averaged: it varies much less from image to image.
@@ -104,11 +104,6 @@ def kl_gap(
         logarithms, so that equal ratios are best.
     seed, batch_size : int
         As for :func:`gahb.psnr_curve`: image i meets the same noise at every level, in proportion.
-
-    References
-    ----------
-    .. [1] S. Verdú. Mismatched estimation and relative entropy. IEEE Transactions on Information
-       Theory 56, 2010.
 
     Examples
     --------

@@ -27,7 +27,7 @@ class Gaussian(BaseDenoiser):
     r"""Exact posterior mean for images x ~ N(m, C): shrinkage in the eigenvectors of C.
 
     With eigenvalues :math:`c_k` and eigenvectors :math:`e_k` of the covariance, the optimal
-    denoiser of equation 8 is the Wiener filter [1]_,
+    denoiser of equation 8 is the Wiener filter (Wiener, 1949),
 
     .. math::
 
@@ -43,11 +43,6 @@ class Gaussian(BaseDenoiser):
         Mean image m, (C, H, W). A vector of length d is the image (1, 1, d).
     covariance : Tensor
         Covariance C of the flattened images, (d, d), symmetric, positive semi-definite.
-
-    References
-    ----------
-    .. [1] N. Wiener. Extrapolation, interpolation, and smoothing of stationary time series.
-       MIT Press, 1949.
 
     Examples
     --------
@@ -317,7 +312,7 @@ class Oracle(BaseDenoiser):
 
 
 class OracleBasis(Oracle):
-    r"""Shrinkage in an orthonormal basis by the factors that are best for the clean images [1]_.
+    r"""Shrinkage in an orthonormal basis by the factors that are best for the clean images.
 
     From noisy versions of the very images x, it estimates
 
@@ -326,7 +321,8 @@ class OracleBasis(Oracle):
         f(y) = \sum_k \lambda_k \langle y, e_k \rangle e_k, \quad
         \lambda_k = \frac{\langle x, e_k \rangle^2}{\langle x, e_k \rangle^2 + \sigma^2}:
 
-    no factors that do not depend on the noise have a smaller expected error (equations 11 and 12).
+    no factors that do not depend on the noise have a smaller expected error (equations 11 and
+    12; Donoho and Johnstone, 1994).
     It is a yardstick, not a bound: the factors of a denoiser may depend on the noise, and one that
     knows the density may do better in the same basis.
 
@@ -337,11 +333,6 @@ class OracleBasis(Oracle):
     basis : Tensor
         Orthonormal vectors e_k as images, (k, C, H, W), or a basis for each image,
         (n, k, C, H, W). With fewer vectors than pixels, what lies outside of them is set to zero.
-
-    References
-    ----------
-    .. [1] D. L. Donoho, I. M. Johnstone. Ideal spatial adaptation by wavelet shrinkage.
-       Biometrika 81, 1994.
 
     Examples
     --------
