@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,16 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save
 from scipy.stats import linregress, t
 from torch import Tensor
 
 from gahb.checks import check_count, check_number
+from gahb.images.store import read_tensors, write_tensors
 from gahb.intervals import Estimate, by_unit, fraction, resampled
 from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.sampling import sample
-from gahb.settings import atomic_write, damaged
+from gahb.settings import damaged
 from gahb.similarity import cosine_similarity, verdicts
 from gahb.vectors import gray_levels, repeated
 
@@ -112,36 +110,17 @@ class Dynamics:
         """Write all of it to one file of safetensors, with its origin."""
         named = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "extras"}
         named |= {f"extras.{name}": value for name, value in self.extras.items()}
-        with atomic_write(path) as temporary:
-            contiguous = {name: value.contiguous() for name, value in named.items()}
-            facts = {"origin": json.dumps(origin), "checksum": _checksum(contiguous)}
-            temporary.write_bytes(save(contiguous, metadata=facts))
+        write_tensors(path, named, origin=json.dumps(origin))
 
     @classmethod
-    def load(cls, path: Path, shipped: str | None = None) -> tuple[Dynamics, dict[str, Any]]:
-        """Return what ``save`` has written, and its origin.
-
-        A file without a checksum of its own must have the SHA-256 that it was ``shipped`` with.
-        """
+    def load(cls, path: Path) -> tuple[Dynamics, dict[str, Any]]:
+        """Return what ``save`` has written, and its origin."""
+        named, facts = read_tensors(path)
+        extras = {n.removeprefix("extras."): named.pop(n) for n in [*named] if "extras." in n}
         try:
-            with safe_open(path, framework="pt") as file:
-                named = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                facts = file.metadata()
-            origin = json.loads(facts["origin"])
-            if "checksum" in facts:
-                whole = facts["checksum"] == _checksum(named)
-            else:
-                whole = shipped in (None, hashlib.sha256(path.read_bytes()).hexdigest())
-            if not whole:
-                raise ValueError("it does not have its checksum")
-            extras = {n.removeprefix("extras."): named.pop(n) for n in [*named] if "extras." in n}
-            return cls(**named, extras=extras), origin
-        except (SafetensorError, TypeError, KeyError, ValueError) as error:
-            raise damaged(path, f"is no measurement of a training ({error})") from error
-
-
-def _checksum(named: Mapping[str, Tensor]) -> str:
-    return hashlib.sha256(save(dict(named))).hexdigest()
+            return cls(**named, extras=extras), json.loads(facts["origin"])
+        except (TypeError, KeyError, ValueError) as error:
+            raise damaged(path, "is no whole measurement of a training") from error
 
 
 def _means(values: Tensor, seed: int = 0) -> Tensor:

@@ -141,7 +141,7 @@ def test_a_changed_bit_of_what_is_stored_is_seen(tmp_path, monkeypatch):
     (verdict,) = verify_stored("smoke")
     command = "run: python -m gahb train a --keep-snapshots --again && python -m gahb dynamics a"
     assert verdict.name == "dynamics/a.safetensors"
-    assert "it does not have its checksum" in verdict.problem
+    assert "is no whole measurement of a training" in verdict.problem
     assert verdict.problem.endswith(command)
 
 

@@ -152,8 +152,8 @@ def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictur
         look = f"{size}" if channels == 1 else f"{size}-color"
         key = f"folder-v2-{look}-{float(duplicates)}-{state_of(path, found)}"
         kept = cache_folder() / "images" / f"{key}.safetensors"
-        stored = read_tensors(kept)
-        if stored is None:
+        stored, _ = read_tensors(kept)
+        if not stored:
             images, numbers, digests = _read(path, found, size, channels, USABLE, left)
             stay = distinct_images(images, duplicates)
             _say_removed(path, [found[i].name for i in numbers], stay, duplicates)

@@ -76,7 +76,7 @@ def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> 
 
 def read_images(file: Path) -> Tensor | None:
     """Return the images of a file, or None if it is missing, truncated or damaged."""
-    return (read_tensors(file) or {}).get("images")
+    return read_tensors(file)[0].get("images")
 
 
 def write_images(file: Path, images: Tensor) -> None:
@@ -84,22 +84,24 @@ def write_images(file: Path, images: Tensor) -> None:
     write_tensors(file, {"images": images})
 
 
-def read_tensors(file: Path) -> dict[str, Tensor] | None:
-    """Return the tensors of a file by name, or None if it is missing, truncated or damaged."""
+def read_tensors(file: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Return the tensors and the facts of a file by name; none if it is missing or damaged."""
     try:
         with safe_open(file, framework="pt") as content:
             tensors = {name: content.get_tensor(name) for name in content.keys()}  # noqa: SIM118
-            expected = (content.metadata() or {}).get("sha256")
+            facts = content.metadata() or {}
     except (FileNotFoundError, SafetensorError):
-        return None
-    return tensors if _checksum(tensors) == expected else None
+        return {}, {}
+    whole = _checksum(tensors) == facts.pop("sha256", None)
+    return (tensors, facts) if whole else ({}, {})
 
 
-def write_tensors(file: Path, tensors: dict[str, Tensor]) -> None:
-    """Replace a file of tensors atomically, their checksum within."""
+def write_tensors(file: Path, tensors: dict[str, Tensor], **facts: str) -> None:
+    """Replace a file of tensors and facts atomically, the checksum of the tensors within."""
     with atomic_write(file) as temporary:
         content = {name: tensor.contiguous() for name, tensor in tensors.items()}
-        temporary.write_bytes(save(content, metadata={"sha256": _checksum(content)}))
+        facts["sha256"] = _checksum(content)
+        temporary.write_bytes(save(content, metadata=facts))
 
 
 def _checksum(tensors: dict[str, Tensor]) -> str:

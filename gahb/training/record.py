@@ -156,9 +156,9 @@ def history(folder: Path | str, input_psnr: float = 20.0) -> History:
     )
 
 
-def read_manifest(folder: Path, shipped: str | None = None) -> dict[str, Any] | None:
-    """Manifest of a finished training, or None where there is none, see :func:`read_json`."""
-    content: dict[str, Any] | None = settings.read_json(folder / MANIFEST, shipped)
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """Manifest of a finished training, or None where there is none."""
+    content: dict[str, Any] | None = settings.read_json(folder / MANIFEST)
     parts = {"recipe": dict, "hash": str, "sha256": dict, "measured": dict, "wall_seconds": float}
     for part, kind in parts.items() if content is not None else ():
         if not isinstance(content, dict) or not isinstance(content.get(part), kind):
