@@ -137,7 +137,7 @@ def read_json(path: Path) -> Any:
         raise damaged(path, f"is not JSON ({reason})") from error
     # Those that a user of the first edition has written have none.
     kept = content.pop(CHECKSUM, None) if isinstance(content, dict) else None
-    if kept not in (None, _checksum(content)):
+    if kept is not None and kept != _checksum(content):
         raise damaged(path, "does not have its own checksum")
     return content
 

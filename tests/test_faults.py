@@ -204,7 +204,7 @@ def test_measurements_in_a_manifest_are_compared_each(edition, capsys, part, val
         ("dynamics/faces-unet-n10-s1-map.safetensors", flipped),
     ],
 )
-def test_what_was_shipped_is_held_to_the_registry_and_comes_back(
+def test_what_was_shipped_is_held_to_its_checksum_and_comes_back(
     tmp_path, monkeypatch, shipped, damage
 ):
     """A checkout brings its files back by git, an installed package by fetching them again."""

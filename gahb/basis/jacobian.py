@@ -189,9 +189,9 @@ def equivalent_filters(
 
     The estimate of pixel (i, j) of a bias-free network is the inner product of its filter and y,
     :math:`f(y)_{ij} = \langle \nabla_y f(y)_{ij}, y \rangle` (equation 6;
-    Mohan et al., 2020). There are n ``pixels``,
-    (row, column), of the first channel where there are several. The denoiser, one noisy image
-    (1, C, H, W), and sigma are as for :func:`gahb.adaptive_basis`.
+    Mohan et al., 2020). There are n ``pixels``, (row, column), of the first channel where there are
+    several. The denoiser, one noisy image (1, C, H, W), and sigma are as for
+    :func:`gahb.adaptive_basis`.
 
     Examples
     --------

@@ -246,8 +246,7 @@ def train(
     It minimizes the mean squared error of equation 4, written on the residual: the network is to
     give the noise z that was added. A checkpoint every 50 updates, or 10 seconds, lets an
     interrupted training go on to weights that are, on the same kind of CPU and number of threads,
-    the same bit for bit.
-    The denoiser is on the device of the training.
+    the same bit for bit. The denoiser is on the device of the training.
 
     Weights, log and manifest go into ``folder``, by default ``<artifacts>/<edition>/<name>``. With
     ``again`` it trains from the start although that holds a training of this recipe, which stays
