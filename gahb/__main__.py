@@ -1,7 +1,5 @@
 """The command line: ``gahb COMMAND``, or ``python -m gahb``; ``--help`` lists the commands."""
 
-from __future__ import annotations
-
 import argparse
 import io
 import json

@@ -3,8 +3,6 @@
 All is periodic at the borders, and differentiable: a product with one matrix per side and scale.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from functools import cache

@@ -1,7 +1,5 @@
 """One-line errors for bad input, ``argument: given; accepted: ...``, the same everywhere."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Collection, Sequence
 from typing import Any
 

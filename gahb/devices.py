@@ -1,7 +1,5 @@
 """What a GPU and a CPU differ in: precision, a compiler, tiny numbers, memory that may run out."""
 
-from __future__ import annotations
-
 import gc
 import warnings
 from collections.abc import Callable, Iterator

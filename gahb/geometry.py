@@ -9,8 +9,6 @@ oscillate slowly within regions and along contours, and jump across them. They a
 *geometry-adaptive harmonic basis* could mean, and can be compared with that of a denoiser.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import numpy as np

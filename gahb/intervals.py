@@ -5,8 +5,6 @@ unit, such as an image under several noises, tell the spread within it and not t
 they count once. One unit has no interval.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass

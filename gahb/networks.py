@@ -1,7 +1,5 @@
 """Networks that map noisy images to their residual: the paper's two, bias-free, and others."""
 
-from __future__ import annotations
-
 import copy
 import re
 from collections.abc import Callable, Mapping

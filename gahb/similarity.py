@@ -1,7 +1,5 @@
 """How alike images are: two samples, a sample and its training set; and what follows from it."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass

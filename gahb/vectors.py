@@ -1,7 +1,5 @@
 """Images as vectors: checked, in double precision, centered, of unit length, orthonormal."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Third-party denoisers of another kind than f(y) and f(y, sigma), or of other gray levels."""
 
-from __future__ import annotations
-
 import inspect
 import warnings
 from collections.abc import Callable, Iterator

@@ -1,7 +1,5 @@
 """The adaptive basis: eigenvectors of a denoiser's Jacobian, and what they say of an image."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from functools import partial
 

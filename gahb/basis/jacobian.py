@@ -1,7 +1,5 @@
 """The Jacobian of a denoiser, by its products with vectors; its trace, and the error from it."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager

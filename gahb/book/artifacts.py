@@ -1,7 +1,5 @@
 """What has been trained: load it, fetch it where it was not shipped along, and verify it."""
 
-from __future__ import annotations
-
 import logging
 import math
 import shlex

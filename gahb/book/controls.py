@@ -1,7 +1,5 @@
 """Denoisers that have learned nothing, or all by heart: what one of them can do shows nothing."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

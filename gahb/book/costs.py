@@ -4,8 +4,6 @@ Operations and memory of an update are counted, not estimated. Hours follow from
 GPU and from the share of it that is assumed to be reached.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """What was measured along trainings beforehand: the updates at which they generalize, memorize."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """Bases of trained networks, measured beforehand: how harmonic, how adaptive, and their factors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Many trainings: side by side on this machine or as jobs of a cluster, and how far each is."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Which trainings exist, by edition and name, as ``recipes.toml`` lists them."""
 
-from __future__ import annotations
-
 import tomllib
 from collections.abc import Iterator
 from difflib import SequenceMatcher

@@ -4,8 +4,6 @@ The released code keeps a network in ``<network>/<data>/<noise>_RF_<r>x<r>_set_s
 with ``_swapped`` behind if it was trained on the other half of the data, which is here S2.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

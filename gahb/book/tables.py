@@ -1,7 +1,5 @@
 """Tables of numbers as plain text, narrow enough to be read on a phone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from numbers import Integral, Real
 from textwrap import wrap

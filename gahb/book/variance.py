@@ -1,7 +1,5 @@
 """What was measured on pairs of trained networks beforehand: how alike they sample (Figure 2)."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

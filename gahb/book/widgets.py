@@ -1,7 +1,5 @@
 """Widgets for the pages of the book, where no kernel answers."""
 
-from __future__ import annotations
-
 from base64 import b64encode
 from collections.abc import Callable, Sequence
 from html import escape

@@ -8,8 +8,6 @@ two backgrounds by the areas on either side. One background fills the gray level
 [0, v], u and v uniform.
 """
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

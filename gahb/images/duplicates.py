@@ -3,8 +3,6 @@
 The paper removes images whose cosine similarity to another exceeds 0.95 (appendix B.1, figure 6).
 """
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

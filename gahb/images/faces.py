@@ -5,8 +5,6 @@ fetched on first use. It is evaluated in double precision, so that an image roun
 same whatever the batch or the processor.
 """
 
-from __future__ import annotations
-
 import hashlib
 import subprocess
 import sys

@@ -1,7 +1,5 @@
 """Files of a folder, a .zip, an array or a database, whichever it is, and the pictures in them."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import re

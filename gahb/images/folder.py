@@ -1,7 +1,5 @@
 """A user's own pictures: files of a folder or .zip, read, and parted into three subsets."""
 
-from __future__ import annotations
-
 import hashlib
 import os
 import sys

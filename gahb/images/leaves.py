@@ -4,8 +4,6 @@ Radii have density proportional to r^-3, which makes the images statistically th
 scale between the smallest and the largest leaf (Lee et al., 2001).
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """The image distributions by name, and clean images x of each in three disjoint subsets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial

@@ -4,8 +4,6 @@ Each is a smooth manifold of images :math:`x(\theta)`. Gray levels in :math:`\th
 four standard deviations from black and white: a denoiser can integrate them in closed form.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from functools import cache
 from math import prod

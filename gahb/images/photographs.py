@@ -6,8 +6,6 @@ asked for. Near-duplicates (centered cosine above 0.95) are removed as in the pa
 The sets are those of Liu et al. (2015), Karras et al. (2018) and Yu et al. (2015).
 """
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Sequence

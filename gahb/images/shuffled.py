@@ -4,8 +4,6 @@ What is optimal for the images themselves, shuffled likewise, is optimal for the
 looks for geometry finds none (Figure 21).
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from functools import cache
 

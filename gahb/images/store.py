@@ -1,7 +1,5 @@
 """Images on demand: random numbers of their own for each, and files that keep them."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """A denoiser beside a subspace, the optimal denoiser, or any other, on the same noisy images."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar

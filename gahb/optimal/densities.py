@@ -3,8 +3,6 @@
 All is computed in float64; every result is differentiable in ``y``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator
 from typing import Self, cast

@@ -12,8 +12,6 @@ best denoiser compares that part with the same part of each training image,
 with a mask M of zeros and ones, and composes its estimate from several images.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from itertools import product

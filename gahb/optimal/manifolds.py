@@ -3,8 +3,6 @@
 All is computed in float64; every result is differentiable in ``y``.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import ClassVar, NamedTuple
 

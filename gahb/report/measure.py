@@ -1,7 +1,5 @@
 """Measure whether denoisers memorize: samples, their verdicts, and curves."""
 
-from __future__ import annotations
-
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence

@@ -12,8 +12,6 @@ where :math:`\sigma_t = \lVert f(x_t) - x_t \rVert / \sqrt d` is the noise level
 that :math:`\sigma_t = (1 - \beta h_t)\,\sigma_{t-1}` where the estimate is the clean image itself.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace

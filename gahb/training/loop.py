@@ -5,8 +5,6 @@ any update and go on as if it had not, and so that several processes draw the sa
 a share each.
 """
 
-from __future__ import annotations
-
 import io
 import math
 import time

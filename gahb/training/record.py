@@ -1,7 +1,5 @@
 """What a training leaves in its folder: weights, log and manifest, or a checkpoint until then."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import platform

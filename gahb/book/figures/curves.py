@@ -1,7 +1,5 @@
 """Curves: against the noise level, the number of training images, or training steps."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence, Sized
 from math import nan
 from numbers import Real

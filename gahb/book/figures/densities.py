@@ -1,7 +1,5 @@
 """Densities that are known, blurred by noise: their scores and their posterior means."""
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from matplotlib.collections import LineCollection

@@ -1,7 +1,5 @@
 """Images: side by side, how alike they are, and the bases that they are denoised in."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any

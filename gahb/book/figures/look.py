@@ -1,7 +1,5 @@
 """One look for all figures: sizes, colors by meaning, and what the axes of several share."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

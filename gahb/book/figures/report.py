@@ -1,7 +1,5 @@
 """What a report on denoisers says, drawn as in the chapters on memorization and variance."""
 
-from __future__ import annotations
-
 import base64
 from collections.abc import Iterator
 from html import escape
