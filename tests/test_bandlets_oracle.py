@@ -113,6 +113,11 @@ def test_a_curve_is_that_of_the_expected_errors() -> None:
     torch.testing.assert_close(curve.value, -10 * mse.log10().mean(1), atol=0.3, rtol=0)
 
 
+def test_the_expected_error_is_a_mean_over_channels() -> None:
+    color = OracleBandlets(clean(2).repeat(1, 3, 1, 1))
+    torch.testing.assert_close(color.expected_mse(0.2), OracleBandlets(clean(2)).expected_mse(0.2))
+
+
 def test_every_image_stands_for_itself() -> None:
     """With channels, and a noise level each."""
     x, sigma = clean(6).view(3, 2, SIDE, SIDE), torch.tensor([0.02, 0.3, 3.0])

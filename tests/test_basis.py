@@ -416,3 +416,11 @@ def test_a_basis_is_frozen() -> None:
     with pytest.raises(AttributeError):
         basis.method = "other"  # type: ignore[misc]
     assert gahb.basis.eigen.adaptive_basis is adaptive_basis
+
+
+def test_filters_of_an_oblong_image_are_those_of_their_pixels() -> None:
+    y = torch.rand(1, 1, 3, 5)
+    (found,) = equivalent_filters(lambda y: 2 * y, y, [(1, 3)])
+    expected = torch.zeros(1, 3, 5)
+    expected[0, 1, 3] = 2
+    assert found.equal(expected)

@@ -63,6 +63,16 @@ def test_two_halves_of_a_set_give_two_denoisers(recipe):
     assert not torch.allclose(other(y, 0.01), y, atol=0.1)
 
 
+def test_the_blur_keeps_a_flat_image_up_to_its_border():
+    flat = torch.full((1, 1, 9, 9), 0.6)
+    torch.testing.assert_close(controls.box_blur(flat), flat)
+
+
+def test_noise_levels_are_the_centers_of_ten_equal_parts():
+    sigma = [10 ** (-level / 20) for level in controls.INPUT_PSNR]
+    assert sigma == pytest.approx([0.05 + k / 10 for k in range(10)])
+
+
 def test_the_blur_averages_five_by_five_pixels():
     y = torch.zeros(1, 1, 9, 9)
     y[0, 0, 4, 4] = 25

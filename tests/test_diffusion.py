@@ -81,3 +81,9 @@ def test_an_image_does_not_depend_on_its_batch(method, density):
 def test_bad_arguments_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         reverse_diffusion(torch.tanh, torch.zeros(1, 1, 4, 4), 0, **options)
+
+
+def test_the_seed_fixes_the_noise():
+    gray = torch.full((2, 1, 4, 4), 0.5)
+    first, second = (reverse_diffusion(lambda y: 0.5 * y, gray, seed, steps=3) for seed in (1, 2))
+    assert not torch.allclose(first, second, atol=1e-3)

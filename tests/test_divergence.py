@@ -118,6 +118,12 @@ def test_interval_holds_the_truth_as_often_as_it_says() -> None:
     assert 51 <= sum(inside(expected, gap.interval) for gap in gaps) <= 60
 
 
+def test_the_seed_fixes_the_noise() -> None:
+    z = torch.randn(48, generator=torch.Generator().manual_seed(1))
+    gap = kl_gap(lambda y: y, lambda y: 0 * y, torch.zeros(3, 1, 4, 4), [0.1, 0.2, 0.4], seed=1)
+    assert gap.value == pytest.approx(float(z.square().sum()) / 3 * math.log(4), rel=1e-5)
+
+
 def test_each_level_has_its_interval() -> None:
     p, q = spread(1.0), spread(0.5)
     gap = kl_gap(q, p, p.draw(30), WIDE)

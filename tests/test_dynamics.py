@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,14 +16,15 @@ from gahb.settings import DamagedError
 from gahb.training import Recipe, snapshots, train
 
 
-def dynamics(updates, copies, on_test):
-    """Dynamics of which copies (k, m) and the test PSNR (k, n) at 20 dB are known."""
+def dynamics(updates, copies, on_test, on_train=None):
+    """Dynamics of which copies (k, m) and the PSNR (k, n) at 20 dB are known."""
     k, m = copies.shape
+    on_train = on_test + 1 if on_train is None else on_train
     nothing = torch.zeros(k, m)
     return Dynamics(
         updates=torch.tensor(updates),
         input_psnr=torch.tensor([20.0]),
-        on_train=on_test[:, None] + 1,
+        on_train=on_train[:, None],
         on_test=on_test[:, None],
         copies=copies,
         to_train=nothing,
@@ -58,6 +60,40 @@ def test_the_gap_opens_between_snapshots_over_images_of_both_sets():
     assert opened.value == pytest.approx(10**2.5)
     assert opened.low <= opened.value <= opened.high
     assert found.tau_gap(2.0).value == math.inf
+
+
+def denoising(updates, on_test, on_train=None):
+    """Dynamics of a training that copies nothing."""
+    return dynamics(updates, growing([0] * len(updates)), on_test, on_train)
+
+
+def test_the_gap_counts_from_where_it_was_smallest():
+    on_test = torch.full((4, 9), 20.0)
+    on_train = on_test + torch.tensor([3.0, 1.0, 1.5, 2.5])[:, None]
+    opened = denoising([1, 10, 100, 1000], on_test, on_train).tau_gap(1.0)
+    assert opened.value == pytest.approx(10**2.5)  # at 2 dB, from 1 dB on
+
+
+def test_the_two_sets_of_a_gap_are_resampled_apart():
+    # Image by image the same but for 2 dB, they would leave no doubt if they were drawn alike.
+    at_last = torch.tensor([[0.0], [0.0], [1.0]])
+    on_test = 20 + at_last * torch.randn(200, generator=torch.Generator().manual_seed(0))
+    opened = denoising([1, 10, 100], on_test, on_test + 2 * at_last).tau_gap(1.0)
+    assert opened.high > 1.05 * opened.low
+
+
+def test_each_resample_has_its_own_best():
+    on_test = torch.arange(9.0).repeat(3, 1)  # at its best from the second snapshot on
+    on_test[0] = -30
+    assert denoising([1, 10, 100], on_test).tau_gen(0).interval == pytest.approx((10, 10))
+
+
+def test_an_interval_is_of_95_percent():
+    noise = torch.randn(400, generator=torch.Generator().manual_seed(0))
+    noise = (noise - noise.mean()) / noise.std()  # of which a mean has a deviation of 1 / 20
+    on_test = 20 + torch.arange(4.0)[:, None] - (1.5 + noise)
+    low, high = denoising([1, 10, 100, 1000], on_test).tau_psnr(20).interval
+    assert math.log10(high / low) == pytest.approx(2 * 1.96 / 20, rel=0.06)
 
 
 def test_first_snapshot_may_pass_already():
@@ -97,6 +133,21 @@ def test_memorizer_copies_and_gaussian_does_not():
     assert found.samples.shape == (2, 6, 1, 8, 8)
     shown = found.samples[1].float().flatten(1) / 255 - train_images.flatten(1)[:, None]
     assert shown.abs().amax(2).amin(0).max() < 0.01
+
+
+def test_the_seed_fixes_the_noise_of_images_and_of_samples():
+    x = torch.rand(4, 1, 8, 8)
+    first, second = (
+        follow([(1, lambda y: 0.5 * y + 0.25)], x, x, samples=2, seed=seed) for seed in (0, 1)
+    )
+    assert not first.on_test.equal(second.on_test)
+    assert not first.samples.equal(second.samples)
+
+
+def test_kept_samples_are_clipped():
+    x = torch.rand(2, 1, 8, 8)
+    found = follow([(1, lambda y: torch.full_like(y, 1.2))], x, x, samples=2)
+    assert (found.samples == 255).all()
 
 
 def test_other_training_may_end_earlier():
@@ -202,6 +253,15 @@ def test_power_law_is_fitted_to_what_is_finite():
     assert law(1e6) == pytest.approx(3 * 1e6**0.8)
     with pytest.raises(ValueError, match=r"^tau: 2 finite values"):
         power_law(n[:3], [1, 2, math.inf])
+
+
+def test_exponents_interval_is_students():
+    n, tau = [1, 10, 100, 1000], [1, 12, 90, 1100]
+    x, y = np.log(n), np.log(tau)
+    residual = y - np.polyval(np.polyfit(x, y, 1), x)
+    deviation = math.sqrt((residual**2).sum() / 2 / ((x - x.mean()) ** 2).sum())
+    low, high = power_law(n, tau).exponent.interval
+    assert high - low == pytest.approx(2 * 4.302653 * deviation)  # t of two degrees of freedom
 
 
 def test_exponents_interval_covers():

@@ -1,5 +1,6 @@
 """Graph Laplacians of images: what is known exactly, and that the overlap fails where it should."""
 
+import math
 from functools import partial
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 import scipy
 import torch
 from scipy.fft import dctn
+from scipy.ndimage import gaussian_filter
 
 from gahb import geometry
 from gahb.denoiser import FixedSigma
@@ -14,6 +16,7 @@ from gahb.geometry import (
     GraphHarmonics,
     basis_overlap,
     contour_frequencies,
+    cosines,
     grid_laplacian,
     harmonic_overlaps,
     on_one_pixel,
@@ -276,3 +279,42 @@ def test_each_image_has_its_own_noise_level():
     together = GraphHarmonics()(y, torch.tensor([0.05, 0.3]))
     alone = [FixedSigma(GraphHarmonics(), s)(y[i : i + 1]) for i, s in enumerate((0.05, 0.3))]
     assert torch.equal(together, torch.cat(alone))
+
+
+def test_edges_have_gaussian_weights_in_the_mean_over_channels():
+    x = torch.tensor([[0, 0.1]]).expand(2, 2)[None, None]
+    assert grid_laplacian(x)[0, 1] == pytest.approx(-math.exp(-0.5))
+    x = torch.rand(1, 1, 4, 4)
+    assert abs(grid_laplacian(x.repeat(1, 3, 1, 1)) - grid_laplacian(x)).max() < 1e-12
+
+
+def test_frequencies_are_those_of_their_definition():
+    x, v = np.random.default_rng(0).random((2, 12, 10))
+
+    def slopes(a):
+        down, across = a[1:] - a[:-1], a[:, 1:] - a[:, :-1]
+        return np.stack([(down[:, 1:] + down[:, :-1]) / 2, (across[1:] + across[:-1]) / 2])
+
+    tensor = np.array([[gaussian_filter(a * b, 1.0) for b in slopes(x)] for a in slopes(x)])
+    values, directions = np.linalg.eigh(tensor.transpose(2, 3, 0, 1))
+    weight = values[..., 1] - values[..., 0]
+    energy = (v[1:, 1:] ** 2 + v[1:, :-1] ** 2 + v[:-1, 1:] ** 2 + v[:-1, :-1] ** 2) / 4
+    found = contour_frequencies(torch.from_numpy(v)[None, None], torch.from_numpy(x)[None, None])
+    for k in (0, 1):  # along the contour, and across
+        steps = np.einsum("aij,ija->ij", slopes(v), directions[..., k])
+        expected = math.sqrt((weight * steps**2).sum() / (weight * energy).sum())
+        assert float(found[k]) == pytest.approx(expected)
+
+
+def test_graph_harmonics_keep_what_exceeds_three_deviations():
+    wave = cosines(8, 8)[9]
+    below, above = GraphHarmonics(rounds=0)(torch.stack([2.9 * wave, 3.1 * wave]), 1.0)
+    assert below.abs().max() < 1e-9
+    torch.testing.assert_close(above, 3.1 * wave)
+
+
+def test_the_other_image_is_the_next_one():
+    x = torch.rand(3, 1, 6, 6).double()
+    space = smoothest(grid_laplacian(x[1:2]), 4, (6, 6)).flatten(1)
+    found = harmonic_overlaps(lambda y: (y.flatten(1) @ space.T @ space).view_as(y), x, x, k=4)
+    assert float(found["other grid"][0]) == pytest.approx(1)

@@ -90,6 +90,35 @@ def test_shuffled_pixels_are_put_back(artifacts, quick, monkeypatch):
     assert harmonics.overlaps("shuffled", "blurred")["cosines"].min() > 0.8
 
 
+def compared(recipe, monkeypatch):
+    """What the overlaps of a black image's denoiser, beside a blur, are measured on."""
+    given = {}
+
+    def overlaps(f, y, images, k, **options):
+        given.update(y=y, images=images, **options)
+
+    monkeypatch.setenv("GAHB_EDITION", "smoke")
+    monkeypatch.setattr(harmonics, "harmonic_overlaps", overlaps)
+    harmonics._compare(recipe, [(controls.zero, controls.box_blur)], k=5)
+    return given
+
+
+def test_graphs_are_of_the_trained_networks_estimates(quick, monkeypatch):
+    given = compared(quick, monkeypatch)
+    assert given["images"].equal(controls.box_blur(given["y"]))
+
+
+def test_components_are_the_principal_ones_of_the_training_images(quick, monkeypatch):
+    components = compared(quick, monkeypatch)["components"].flatten(1)
+    covariance = quick.train_images().flatten(1).double().T.cov()
+    variances = (components @ covariance @ components.T).diagonal()
+    torch.testing.assert_close(variances, torch.linalg.eigvalsh(covariance).flip(0)[:5])
+    shuffled = quick.but(images="shuffled-leaves")
+    others = compared(shuffled, monkeypatch)["components"].flatten(1)
+    same = torch.eye(5).double()
+    torch.testing.assert_close((components @ others.T).abs(), same, atol=1e-6, rtol=0)
+
+
 def test_a_measurement_with_other_weights_is_refused(network):
     harmonics.overlaps(NAME)
     (path,) = (gahb.settings.artifacts_folder() / "smoke" / "harmonics").glob("*.json")

@@ -132,6 +132,11 @@ def test_of_hits_that_agree_as_much_as_chance_lets_them_all_count() -> None:
 # --- units ---
 
 
+def test_of_hits_that_agree_less_than_by_chance_each_counts_once() -> None:
+    hits = torch.tensor([[True, False]] * 9 + [[False, True]] * 10 + [[True, True]]).repeat(3, 1)
+    assert fraction(hits).interval == pytest.approx(fraction(hits.flatten()).interval)
+
+
 def test_copies_of_an_image_count_once() -> None:
     values, units = normal(3, 10), list("abcdefghij")
     tiled = by_unit(values.repeat(1, 13)[:, :128], (13 * units)[:128])
@@ -160,8 +165,8 @@ def test_equal_values_leave_no_doubt() -> None:
 
 
 def test_draws_are_of_whole_units_and_repeatable() -> None:
-    first, again = (torch.cat(list(intervals.resampled(5, seed=3))) for _ in range(2))
-    assert first.shape == (1000, 5) and first.equal(again)
+    first, again, other = (torch.cat(list(intervals.resampled(5, seed=s))) for s in (3, 3, 4))
+    assert first.shape == (1000, 5) and first.equal(again) and not first.equal(other)
     assert set(first.flatten().tolist()) == set(range(5))
 
 

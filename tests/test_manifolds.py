@@ -143,6 +143,11 @@ def test_images_are_those_of_the_class_with_their_tangent_spaces(name: str) -> N
         with_tangent_spaces("faces", 3, 16)
 
 
+def test_tangent_spaces_are_of_the_images_of_a_seed() -> None:
+    x, _ = with_tangent_spaces("sines", 2, 8, "S2", 3)
+    torch.testing.assert_close(x, sine_images(sine_parameters(range(2), "S2", 3), 8).float())
+
+
 def test_disks_are_within_their_images_and_their_laws() -> None:
     parameters = disk_parameters(range(2000))
     center, radius, grays = parameters.split([2, 1, 2], dim=1)

@@ -15,6 +15,7 @@ from gahb.similarity import (
     distance_ratio,
     median,
     mixture_similarity,
+    same_image,
     transition,
     verdicts,
 )
@@ -504,3 +505,10 @@ def test_no_transition_is_made_up(between, to_train, message):
     ]
     with pytest.raises(ValueError, match=f"^{message}"):
         transition(*filled)
+
+
+def test_images_are_the_same_within_half_the_distance_of_the_fourth_closest() -> None:
+    x = torch.linspace(0, 1, 64).view(1, 1, 8, 8) + 0.1 * images(21)
+    fourth = cosines(x, x, centered=True).sort(dim=1, descending=True).values[:, 4]
+    expected = float((2 - 2 * fourth).sqrt().quantile(0.5)) / 2
+    assert math.sqrt(2 - 2 * same_image(x)) == pytest.approx(expected)

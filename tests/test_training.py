@@ -93,6 +93,30 @@ def test_annealing():
     assert annealing("cosine", 50, 100) == pytest.approx(0.5)
     assert annealing("cosine", 99, 100) < 1e-3
     assert [annealing("halving", u, 100) for u in (0, 9, 10, 99)] == [1, 1, 0.5, 0.5**9]
+    assert [annealing("constant", u, 1000) for u in (0, 49, 99, 500)] == [0.01, 0.5, 1, 1]
+
+
+def test_all_steps_follow_the_schedule(quick):
+    recipe = quick.but(updates=100, schedule="cosine")
+    network = gahb.UNet(1, 4)
+    optimizer = Optimizer(recipe, network)
+    network(torch.rand(1, 1, 8, 8)).square().mean().backward()
+    optimizer.step(50)
+    rates = [part.param_groups[0]["lr"] for part, _ in optimizer.parts]
+    assert rates == pytest.approx([recipe.learning_rate / 2, recipe.step / 2])
+
+
+def test_the_momentum_of_a_muon_step_is_that_of_nesterov():
+    gradients = torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(0))
+    weight = torch.nn.Parameter(torch.ones(3, 4))
+    optimizer = Muon([weight], lr=0.1)
+    for gradient in gradients:
+        before, weight.grad = weight.detach().clone(), gradient.clone()
+        optimizer.step()
+    momentum = 0.05 * gradients[1] + 0.95 * 0.05 * gradients[0]
+    direction = orthogonalized(0.05 * gradients[1] + 0.95 * momentum)
+    expected = 0.1 * math.sqrt(12) * direction / direction.norm()
+    torch.testing.assert_close(before - weight.detach(), expected)
 
 
 def test_a_muon_step_has_its_length_and_keeps_the_norm(quick):
