@@ -123,7 +123,7 @@ def bases(height: int, width: int, directions: int) -> NDArray[np.float64]:
 def order(height: int, width: int, angle: float) -> NDArray[np.int64]:
     """Return the pixels of a rectangle by distance from a line, ties along the line.
 
-    Its angle, in radians, is counted from the rows; the second row lies at positive distance.
+    Its angle, in radians, is counted from the rows.
     """
     row, column = np.indices((height, width)).reshape(2, -1)
     distance = math.cos(angle) * row - math.sin(angle) * column

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from gahb.checks import check_count, check_number
 from gahb.images.store import read_tensors, write_tensors
-from gahb.intervals import Estimate, by_unit, fraction, resampled
+from gahb.intervals import FEWEST, UNKNOWN, Estimate, by_unit, fraction, resampled
 from gahb.metrics.curves import INPUT_PSNR, psnr_curve
 from gahb.sampling import sample
 from gahb.settings import damaged
@@ -55,8 +55,8 @@ class Dynamics:
         interval is over test images.
         """
         check_number("tolerance", tolerance, low=0)
-        means = _means(self.on_test[:, self._level])
-        return self._passage(means, means.amax(0) - tolerance)
+        means = _means(on_test := self.on_test[:, self._level])
+        return self._passage(means, means.amax(0) - tolerance, on_test)
 
     def tau_psnr(self, output_psnr: float) -> Estimate:
         """Return the first update at which the test PSNR reaches a level, or infinity.
@@ -64,8 +64,8 @@ class Dynamics:
         The input PSNR is 20 dB, and the interval is over test images.
         """
         check_number("output_psnr", output_psnr, low=-math.inf)
-        means = _means(self.on_test[:, self._level])
-        return self._passage(means, torch.tensor(float(output_psnr)))
+        on_test = self.on_test[:, self._level]
+        return self._passage(_means(on_test), torch.tensor(float(output_psnr)), on_test)
 
     def tau_gap(self, gap: float = 1.0) -> Estimate:
         r"""Return the update at which the train-test gap at 20 dB has opened by ``gap`` dB.
@@ -75,17 +75,18 @@ class Dynamics:
         interval is over training and test images.
         """
         check_number("gap", gap, low=0)
-        level = self._level
-        above = _means(self.on_train[:, level], seed=1) - _means(self.on_test[:, level])
-        return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)))
+        sets = self.on_train[:, self._level], self.on_test[:, self._level]
+        above = _means(sets[0], seed=1) - _means(sets[1])
+        return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)), *sets)
 
     def tau_mem(self, share: float = 0.1) -> Estimate:
         r"""Return :math:`\tau_\mathrm{mem}`, from which update on a share of samples is copied.
 
-        Infinite if the training never gets there. The interval is over the noise of the samples.
+        Infinite if the training never gets there. The interval is over the noise of the samples,
+        of which the share should be five or more.
         """
         check_number("share", share, low=1e-6, high=1)
-        return self._passage(_means(self.copies), torch.tensor(float(share)))
+        return self._passage(_means(self.copies), torch.tensor(float(share)), self.copies)
 
     def share_of_copies(self) -> dict[int, Estimate]:
         """Return the share of samples that are copies, by number of updates."""
@@ -98,9 +99,14 @@ class Dynamics:
             raise ValueError(f"input_psnr: {levels}; accepted: some with {AT:g} dB among them")
         return levels.index(AT)
 
-    def _passage(self, means: Tensor, level: Tensor) -> Estimate:
-        """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level."""
+    def _passage(self, means: Tensor, level: Tensor, *sets: Tensor) -> Estimate:
+        """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level.
+
+        The ``sets`` are what they are means of, (k, n): a small one leaves no interval.
+        """
         passed = _first_passage(self.updates.double().log(), means, level).exp()
+        if min(units.shape[1] for units in sets) < FEWEST:
+            return Estimate(float(passed[0]), *UNKNOWN)
         ends = passed.new_tensor([0.025, 0.975])
         # Without interpolation: where a resampled training does not get there, it is infinite.
         low, high = passed[1:].quantile(ends, interpolation="nearest").tolist()

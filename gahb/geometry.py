@@ -93,12 +93,16 @@ def _laplacian(image: Tensor, offsets: list[tuple[int, int]], patch: int) -> csr
     if len(image) != 1:
         raise ValueError(f"image: {len(image)} images; accepted: one, (1, C, H, W)")
     x, margin = in_double(image.detach()).cpu(), patch // 2
-    patches = F.unfold(F.pad(x, [margin] * 4, mode="reflect"), patch) if margin else x.flatten(2)
     height, width = x.shape[-2:]
+    if min(height, width) <= margin:
+        raise ValueError(f"image: {height} x {width} pixels; accepted: sides of at least 2")
+    patches = F.unfold(F.pad(x, [margin] * 4, mode="reflect"), patch) if margin else x.flatten(2)
     features = patches[0].reshape(-1, height, width)
     number = torch.arange(height * width).view(height, width)
     edges = []
     for down, right in offsets:
+        if down >= height or abs(right) >= width:
+            continue
         here = (slice(None, height - down), slice(max(0, -right), width - max(0, right)))
         there = (slice(down, None), slice(max(0, right), width - max(0, -right)))
         difference = (features[:, *here] - features[:, *there]).square().mean(0)
@@ -159,17 +163,17 @@ def basis_overlap(vectors: Tensor, reference: Tensor) -> Tensor:
 
 
 def spread(vectors: Tensor) -> Tensor:
-    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i v_i^4`, (k,).
+    r"""Return on how many pixels each vector lives, :math:`1 / \sum_i \|v_i\|^4`, (k,).
 
-    That is 1 for a single pixel, and d for a constant. The vectors, (k, C, H, W), have unit length.
+    That is 1 for a single pixel, and the number of all for a constant. The vectors, (k, C, H, W),
+    have unit length.
 
     Examples
     --------
     >>> spread(torch.eye(16).view(16, 1, 4, 4))[0]
     tensor(1., dtype=torch.float64)
     """
-    check_images("vectors", vectors)
-    return 1 / in_double(vectors.flatten(1)).pow(4).sum(1)
+    return 1 / _energy(vectors).square().sum(1)
 
 
 def on_one_pixel(vectors: Tensor) -> int:
@@ -180,8 +184,13 @@ def on_one_pixel(vectors: Tensor) -> int:
     >>> on_one_pixel(torch.eye(16).view(16, 1, 4, 4)[:3])
     3
     """
+    return int((_energy(vectors).amax(1) > 0.5).sum())
+
+
+def _energy(vectors: Tensor) -> Tensor:
+    """Return what each pixel has of the squared length of vectors, (k, H W) in float64."""
     check_images("vectors", vectors)
-    return int((vectors.flatten(1).square().amax(1) > 0.5).sum())
+    return in_double(vectors).square().sum(1).flatten(1)
 
 
 def contour_frequencies(vectors: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
@@ -248,9 +257,10 @@ def harmonic_overlaps(
     Parameters
     ----------
     f, y, sigma
-        As for :func:`gahb.adaptive_basis`, but at least two noisy images, (n, C, H, W).
+        As for :func:`gahb.adaptive_basis`, but at least two noisy images, gray and square,
+        (n, 1, H, H).
     images : Tensor
-        What their graphs are made from, such as f(y), (n, C, H, W).
+        What their graphs are made from, such as f(y), (n, 1, H, H).
     k : int
         Number of leading vectors, of the denoiser and of each reference.
     components : Tensor, optional
@@ -273,7 +283,9 @@ def harmonic_overlaps(
     >>> found["own grid"].round(), found["chance"]
     (tensor([1., 1.], dtype=torch.float64), tensor([0.0625, 0.0625], dtype=torch.float64))
     """
-    check_images("y", y)
+    check_images("y", y, channels=1)
+    if y.shape[2] != y.shape[3]:
+        raise ValueError(f"y: {y.shape[2]} x {y.shape[3]} pixels; accepted: square images")
     check_batch("images", images, like=y)
     if len(y) < 2 or len(images) != len(y):
         raise ValueError(

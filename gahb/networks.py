@@ -13,6 +13,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
 from gahb.checks import check_count, check_images
 
@@ -47,6 +48,7 @@ class DividedByDeviation(torch.autograd.Function):
         return x * (gamma / deviation)[:, None, None], deviation
 
     @staticmethod
+    @once_differentiable  # mean and deviation would count as constants
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor]:
         x, gamma, mean, deviation = ctx.saved_tensors
         grad_x, grad_gamma, grad_sum = torch.ops.aten.native_batch_norm_backward(
@@ -83,8 +85,9 @@ def divided_by_deviation(x: Tensor, gamma: Tensor) -> tuple[Tensor, Tensor]:
         return output, deviation
     variance, mean = torch.var_mean(x.to(gamma.dtype), dim=(0, 2, 3), correction=0)
     if several:
-        mean, square = MeanOverProcesses.apply(torch.stack([mean, variance + mean**2]))
-        variance = square - mean**2
+        # Not as a mean square less a squared mean, which is rounding where the mean is large.
+        apart = mean - MeanOverProcesses.apply(mean)
+        variance = MeanOverProcesses.apply(variance + apart**2)
     deviation = torch.sqrt(variance + VARIANCE_FLOOR)
     return x * (gamma / deviation)[:, None, None].to(x.dtype), deviation.detach()
 

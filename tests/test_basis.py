@@ -21,7 +21,7 @@ from gahb.basis import (
 from gahb.basis.jacobian import Jacobian, jacobian_at
 from gahb.denoiser import Denoiser
 from gahb.networks import BFCNN, BiasFreeNorm, UNet
-from gahb.optimal import EmpiricalBayes
+from gahb.optimal import CovarianceLocal, EmpiricalBayes
 
 DTYPES = [torch.float32, torch.float64]
 
@@ -424,3 +424,10 @@ def test_filters_of_an_oblong_image_are_those_of_their_pixels() -> None:
     expected = torch.zeros(1, 3, 5)
     expected[0, 1, 3] = 2
     assert found.equal(expected)
+
+
+def test_a_jacobian_of_nothing_but_rounding_is_accepted() -> None:
+    x = torch.rand(11, 1, 4, 5, generator=torch.Generator().manual_seed(0)).double()
+    y = x[:1] + 0.1 * randoms(1, 1, 4, 5)  # one of them, beyond doubt
+    basis = adaptive_basis(CovarianceLocal(x), y, k=2, sigma=0.05)
+    assert basis.eigenvalues.abs().max() < 1e-9

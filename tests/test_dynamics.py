@@ -54,7 +54,7 @@ def test_the_gap_opens_between_snapshots_over_images_of_both_sets():
     on_test = torch.tensor([20.0, 24.0, 24.0])[:, None] + torch.linspace(-1, 1, 9)
     found = dynamics([10, 100, 1000], growing([0, 0, 0]), on_test)
     # That they are 5 dB above at first tells of the images alone.
-    opening = torch.tensor([25.0, 29.5, 30.5])[:, None, None] + torch.tensor([-1.0, 1.0])
+    opening = torch.tensor([25.0, 29.5, 30.5])[:, None, None] + torch.linspace(-1, 1, 8)
     found = replace(found, on_train=opening)
     opened = found.tau_gap(1.0)
     assert opened.value == pytest.approx(10**2.5)
@@ -94,6 +94,16 @@ def test_an_interval_is_of_95_percent():
     on_test = 20 + torch.arange(4.0)[:, None] - (1.5 + noise)
     low, high = denoising([1, 10, 100, 1000], on_test).tau_psnr(20).interval
     assert math.log10(high / low) == pytest.approx(2 * 1.96 / 20, rel=0.06)
+
+
+def test_few_units_leave_no_interval():
+    on_test = torch.arange(3.0)[:, None].repeat(1, 8)
+    copies = growing([0, 0.5, 1], m=7)
+    found = dynamics([1, 10, 100], copies, on_test, on_train=2 * on_test[:, :1])
+    assert not math.isnan(found.tau_gen(0).low)
+    for passage in (found.tau_mem(0.5), found.tau_gap(1.0)):  # 7 samples; one training image
+        assert 1 < passage.value < 11
+        assert math.isnan(passage.low)
 
 
 def test_first_snapshot_may_pass_already():

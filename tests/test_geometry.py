@@ -318,3 +318,29 @@ def test_the_other_image_is_the_next_one():
     space = smoothest(grid_laplacian(x[1:2]), 4, (6, 6)).flatten(1)
     found = harmonic_overlaps(lambda y: (y.flatten(1) @ space.T @ space).view_as(y), x, x, k=4)
     assert float(found["other grid"][0]) == pytest.approx(1)
+
+
+def test_a_pixel_has_all_its_channels():
+    single, flat = torch.zeros(1, 3, 4, 4), torch.full((1, 3, 4, 4), 48**-0.5)
+    single[0, :, 1, 2] = 3**-0.5
+    color = torch.cat([single, flat])
+    torch.testing.assert_close(spread(color), torch.tensor([1, 16]).double())
+    assert on_one_pixel(color) == 1
+
+
+def test_a_graph_of_patches_may_be_narrow():
+    narrow = patch_laplacian(torch.zeros(1, 1, 2, 6))
+    # Of pixel (0, 0): three to the right, and those below it up to two to the right.
+    assert narrow.toarray()[0].nonzero()[0].tolist() == [0, 1, 2, 3, 6, 7, 8]
+    with pytest.raises(ValueError, match=r"^image: 1 x 6 pixels; accepted: sides of at least 2"):
+        patch_laplacian(torch.zeros(1, 1, 1, 6))
+
+
+@pytest.mark.parametrize(
+    ("shape", "message"),
+    [((2, 3, 4, 4), "^y: 3 channels where 1 are accepted"), ((2, 1, 4, 5), "^y: 4 x 5 pixels")],
+)
+def test_overlaps_are_of_gray_squares(shape, message):
+    y = torch.rand(shape)
+    with pytest.raises(ValueError, match=message):
+        harmonic_overlaps(lambda y: y, y, y, k=2)

@@ -568,3 +568,10 @@ def test_ten_lines_lead_from_color_pictures_to_report_and_basis(tmp_path, monkey
     assert (tmp_path / "report.html").stat().st_size > 10_000
     assert names["basis"].eigenvectors.shape == (192, 3, 8, 8)
     assert len(names["images"][0]) == len(names["images"][1]) > 10
+
+
+def test_pixels_are_averaged_by_the_area_that_they_share(tmp_path):
+    levels = np.random.default_rng(0).integers(0, 256, (30, 30), dtype=np.uint8)
+    read = read_picture("a", saved(Image.fromarray(levels), tmp_path), 16)
+    parts = np.kron(levels.astype(float), np.ones((16, 16))).reshape(16, 30, 16, 30)
+    assert (read == np.rint(parts.mean(axis=(1, 3)))).all()

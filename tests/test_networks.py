@@ -82,6 +82,30 @@ def test_the_gradient_of_the_norm_is_that_of_its_formula():
     assert torch.autograd.gradcheck(lambda x, g: divided_by_deviation(x, g)[0], (x, gamma))
 
 
+def test_the_gradient_of_the_norm_cannot_be_derived_again():
+    x = torch.rand(2, 3, 4, 4, requires_grad=True)
+    output, _ = divided_by_deviation(x, torch.ones(3))
+    (gradient,) = torch.autograd.grad(output.square().sum(), x, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        gradient.sum().backward()
+
+
+def test_processes_share_the_deviation_of_a_large_mean(monkeypatch):
+    class Group:
+        """Another process of the same images."""
+
+        is_available = is_initialized = staticmethod(lambda: True)
+        get_world_size = staticmethod(lambda: 2)
+        all_reduce = staticmethod(lambda total: total.mul_(2))
+
+    x = 1000 + torch.randn(8, 3, 16, 16)
+    expected = x.double().std(dim=(0, 2, 3), correction=0).float()
+    monkeypatch.setattr("gahb.networks.dist", Group)
+    torch.testing.assert_close(
+        divided_by_deviation(x, torch.ones(3))[1], expected, rtol=1e-3, atol=0
+    )
+
+
 def test_training_and_evaluation_agree_when_the_deviations_do():
     network = UNet(1, 8).train()
     y = torch.randn(16, 1, 16, 16, generator=torch.Generator().manual_seed(0))

@@ -27,6 +27,8 @@ def test_numbers_come_back_with_their_intervals(file):
     assert found["slope"] == slope
     assert found["gap"] == Estimate(1.0, 0.9, 1.1)
     assert found["steps"].value == 97
+    far = Condition(number="late", holds=[0, 2000])
+    assert far.shown(found["late"]) == "900 [800, ∞]"
     gahb.record("page", share=2 / 3)
     assert measured("page")[""]["share"].value == 0.66667
     assert all(math.isnan(end) for end in found["steps"].interval)

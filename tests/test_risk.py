@@ -167,3 +167,8 @@ def test_bad_input_gives_one_clear_line(call, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+def test_a_trace_is_of_one_noise_level() -> None:
+    with pytest.raises(TypeError, match=r"^sigma: Tensor of shape \(3,\) is not a finite number"):
+        trace_jacobian(EmpiricalBayes(Y), Y[:3], sigma=torch.full((3,), 0.1))  # type: ignore[arg-type]

@@ -71,7 +71,8 @@ class Jacobian:
         v = torch.randn(self.y.shape, generator=torch.Generator().manual_seed(0)).to(self.y)
         forward, backward = push(v), self._pull(v)[0]
         difference = (v * (forward - backward)).sum().abs()
-        return bool(difference <= 1e-3 * v.norm() * backward.norm())
+        rounding = 100 * torch.finfo(v.dtype).eps * v.norm() ** 2  # where J is nothing else
+        return bool(difference <= 1e-3 * v.norm() * backward.norm() + rounding)
 
     @property
     def size(self) -> int:
@@ -236,7 +237,7 @@ def trace_jacobian(
     probes: int | None = 16,
     seed: int = 0,
     *,
-    sigma: float | Tensor | None = None,
+    sigma: float | None = None,
 ) -> Trace:
     r"""Return the trace of a denoiser's Jacobian at noisy images, the sum of its factors.
 
@@ -245,8 +246,8 @@ def trace_jacobian(
     Parameters
     ----------
     f, y, sigma
-        As for :func:`gahb.adaptive_basis`, but noisy images, (n, C, H, W), each of which ``f``
-        denoises independently of the others.
+        As for :func:`gahb.adaptive_basis`, but noisy images of one level, (n, C, H, W), each of
+        which ``f`` denoises independently of the others.
     probes, seed : int
         Number of random vectors per image, or None for the exact trace, from d products; those of
         image i depend on ``seed`` and i alone.
@@ -256,6 +257,8 @@ def trace_jacobian(
     >>> trace_jacobian(lambda y: 0.5 * y, torch.rand(1, 1, 4, 4)).value
     tensor([8.], dtype=torch.float64)
     """
+    if sigma is not None:
+        check_number("sigma", sigma, low=SMALLEST)
     products = _estimates_and_products(at(f, sigma), y, probes, seed)[1]
     if probes is None:
         return Trace(*[products[:, 0]] * 3)

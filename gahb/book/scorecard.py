@@ -72,7 +72,7 @@ def record(
     except DamagedError:
         old = {}
     if not _same(page, old, new):
-        write_json(path_of("measured", page), new)
+        write_json(path_of("measured", page), new, indent=2)
 
 
 def measured(page: str) -> dict[str, dict[str, Estimate]]:
@@ -262,11 +262,11 @@ def _decimals(found: Estimate) -> int:
     """Return how many decimals to show: one digit of the half width that is uncertain.
 
     Two where that digit is a one, and four digits of the number at most; three where it has no
-    interval, or all before the point if there are more.
+    finite interval, or all before the point if there are more.
     """
     first = math.floor(math.log10(abs(found.value))) if found.value else 0
     half = (found.high - found.low) / 2
-    if math.isnan(half):
+    if not math.isfinite(half):
         return max(2 - first, 0)
     digit, exponent = f"{half:.1e}".split("e")
     return min((digit[0] == "1") - int(exponent), 3 - first) if half else 3 - first
@@ -277,7 +277,8 @@ def _rounded(found: Estimate, decimals: int) -> Estimate:
 
 
 def _shown(number: float, decimals: int) -> str:
-    return f"{number:.3g}" if decimals > 6 else f"{number:z,.{max(decimals, 0)}f}"
+    shown = f"{number:.3g}" if decimals > 6 else f"{number:z,.{max(decimals, 0)}f}"
+    return shown.replace("inf", "∞")
 
 
 def rows() -> list[Row]:
@@ -364,7 +365,7 @@ def committed() -> dict[str, str]:
 
 def write(table: Iterable[Row]) -> None:
     """Write the verdicts of the present edition, to which later ones are compared."""
-    write_json(_card_file(), {row.claim.name: row.verdict for row in table})
+    write_json(_card_file(), {row.claim.name: row.verdict for row in table}, indent=2)
 
 
 def worse(table: Iterable[Row], before: dict[str, str]) -> list[Row]:

@@ -206,7 +206,7 @@ class Curve:
         return next(iter(self.sets.values()))
 
     def __sub__(self, other: Curve) -> Curve:
-        """Return the difference, image by image where both have the same images."""
+        """Return the difference, image by image if both have the same images in the same order."""
         check_type("other", other, Curve, "a curve")
         if self.x.shape != other.x.shape or not torch.allclose(self.x.double(), other.x.double()):
             given, accepted = other.x.tolist(), self.x.tolist()

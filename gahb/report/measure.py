@@ -232,8 +232,8 @@ def _gaussian_draws(x: Tensor, m: int, seed: int) -> Tensor:
     """Return draws of the Gaussian of the mean and covariance of images, without its matrix."""
     vectors = rows("train", x, centered=False).cpu()
     mean = vectors.mean(0)
-    # A key of its own: another stream than that of the sampler's noise.
-    generator = torch.Generator().manual_seed(2**32 + int(seed))
+    # Another stream than that of the sampler's noise, which is numpy's.
+    generator = torch.Generator().manual_seed(int(seed))
     weights = torch.randn(m, len(x), generator=generator, dtype=torch.float64) / len(x) ** 0.5
     drawn: Tensor = (mean + weights @ (vectors - mean)).float().view(m, *x.shape[1:])
     return drawn

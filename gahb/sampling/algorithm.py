@@ -362,7 +362,7 @@ def noise_schedule(steps: int, sigma_0: float, sigma_end: float) -> Tensor:
     check_number("sigma_end", sigma_end, low=1e-6)
     check_number("sigma_0", sigma_0, low=sigma_end)
     ends = torch.tensor([sigma_0, sigma_end], dtype=torch.float64) ** (1 / RHO)
-    return (ends[0] + torch.linspace(0, 1, steps).double() * (ends[1] - ends[0])) ** RHO
+    return (ends[0] + torch.linspace(0, 1, steps, dtype=torch.float64) * (ends[1] - ends[0])) ** RHO
 
 
 @torch.no_grad()

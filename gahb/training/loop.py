@@ -81,7 +81,10 @@ def epoch_order(seed: int, n: int, epoch: int) -> Tensor:
 
 
 def stream(seed: int, number: int) -> int:
-    """Seed of one of the many independent streams of a training: a mix of its two numbers."""
+    """Seed of one of the many streams of a training: a mix of its two numbers.
+
+    On a CPU, torch takes 32 of its bits: of 200,000 updates, seven share their noise with another.
+    """
     mixed = (seed * 0x9E3779B97F4A7C15 + number * 0xBF58476D1CE4E5B9) % 2**64
     mixed = ((mixed ^ (mixed >> 31)) * 0x94D049BB133111EB) % 2**64
     return (mixed ^ (mixed >> 29)) % 2**63

@@ -42,7 +42,7 @@ def write_record(
         "versions": {"python": platform.python_version()}
         | {package: version(package) for package in ("torch", "numpy", "accelerate")},
     }
-    settings.write_json(folder / MANIFEST, manifest)
+    settings.write_json(folder / MANIFEST, manifest, indent=2)
     (folder / CHECKPOINT).unlink(missing_ok=True)
 
 
