@@ -116,7 +116,7 @@ def remove_leftovers(folder: Path, age: float) -> None:
                 path.unlink()
 
 
-def write_json(path: Path, content: Any, indent: int | None = 2) -> None:
+def write_json(path: Path, content: Any, indent: int | None = None) -> None:
     """Write a file of JSON atomically, an object with its checksum."""
     if isinstance(content, dict):
         content = json.loads(json.dumps(content))  # as it is read: keys are text, sorted as such

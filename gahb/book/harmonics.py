@@ -117,7 +117,7 @@ def measure_spectrum(name: str, sigma: float) -> tuple[Tensor, Tensor]:
     found = basis.eigenvalues, coefficients(basis, x)[0].abs()
     factors, clean = ([round(float(v), DIGITS) for v in values] for values in found)
     kept = {"weights": artifacts.weights_of(recipe), "factors": factors, "coefficients": clean}
-    write_json(_spectrum_file(name, sigma), kept, indent=None)
+    write_json(_spectrum_file(name, sigma), kept)
     return found
 
 

@@ -227,7 +227,7 @@ class Report:
             content["tensors"] = hashlib.sha256(packed).hexdigest()
             with atomic_write(path.with_suffix(TENSORS)) as temporary:
                 temporary.write_bytes(packed)
-        write_json(path, content, indent=None)
+        write_json(path, content)
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return images and curves by name; of a curve also the digests of what it is of."""
