@@ -55,8 +55,8 @@ class Dynamics:
         interval is over test images.
         """
         check_number("tolerance", tolerance, low=0)
-        means = _means(on_test := self.on_test[:, self._level])
-        return self._passage(means, means.amax(0) - tolerance, on_test)
+        means = _means(self.on_test[:, self._level])
+        return self._passage(means, means.amax(0) - tolerance)
 
     def tau_psnr(self, output_psnr: float) -> Estimate:
         """Return the first update at which the test PSNR reaches a level, or infinity.
@@ -64,8 +64,8 @@ class Dynamics:
         The input PSNR is 20 dB, and the interval is over test images.
         """
         check_number("output_psnr", output_psnr, low=-math.inf)
-        on_test = self.on_test[:, self._level]
-        return self._passage(_means(on_test), torch.tensor(float(output_psnr)), on_test)
+        means = _means(self.on_test[:, self._level])
+        return self._passage(means, torch.tensor(float(output_psnr)))
 
     def tau_gap(self, gap: float = 1.0) -> Estimate:
         r"""Return the update at which the train-test gap at 20 dB has opened by ``gap`` dB.
@@ -75,9 +75,9 @@ class Dynamics:
         interval is over training and test images.
         """
         check_number("gap", gap, low=0)
-        sets = self.on_train[:, self._level], self.on_test[:, self._level]
-        above = _means(sets[0], seed=1) - _means(sets[1])
-        return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)), *sets)
+        level = self._level
+        above = _means(self.on_train[:, level], seed=1) - _means(self.on_test[:, level])
+        return self._passage(above - above.cummin(0).values, torch.tensor(float(gap)))
 
     def tau_mem(self, share: float = 0.1) -> Estimate:
         r"""Return :math:`\tau_\mathrm{mem}`, from which update on a share of samples is copied.
@@ -86,7 +86,7 @@ class Dynamics:
         of which the share should be five or more.
         """
         check_number("share", share, low=1e-6, high=1)
-        return self._passage(_means(self.copies), torch.tensor(float(share)), self.copies)
+        return self._passage(_means(self.copies), torch.tensor(float(share)))
 
     def share_of_copies(self) -> dict[int, Estimate]:
         """Return the share of samples that are copies, by number of updates."""
@@ -99,13 +99,10 @@ class Dynamics:
             raise ValueError(f"input_psnr: {levels}; accepted: some with {AT:g} dB among them")
         return levels.index(AT)
 
-    def _passage(self, means: Tensor, level: Tensor, *sets: Tensor) -> Estimate:
-        """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level.
-
-        The ``sets`` are what they are means of, (k, n): a small one leaves no interval.
-        """
+    def _passage(self, means: Tensor, level: Tensor) -> Estimate:
+        """Return the update at which means (k, 1 + r), by :func:`_means`, first reach a level."""
         passed = _first_passage(self.updates.double().log(), means, level).exp()
-        if min(units.shape[1] for units in sets) < FEWEST:
+        if means[:, 1:].isnan().any():
             return Estimate(float(passed[0]), *UNKNOWN)
         ends = passed.new_tensor([0.025, 0.975])
         # Without interpolation: where a resampled training does not get there, it is infinite.
@@ -130,10 +127,14 @@ class Dynamics:
 
 
 def _means(values: Tensor, seed: int = 0) -> Tensor:
-    """Return means of values (k, n) over the n, and over r resamples of them, (k, 1 + r)."""
+    """Return means of values (k, n) over the n, and over r resamples of them, (k, 1 + r).
+
+    Those of few units are NaN: they tell too little.
+    """
     values = values.double()
-    drawn = [values[:, units].mean(2) for units in resampled(values.shape[1], seed)]
-    return torch.cat([values.mean(1, keepdim=True), *drawn], dim=1)
+    drawn = torch.cat([values[:, units].mean(2) for units in resampled(values.shape[1], seed)], 1)
+    few = values.shape[1] < FEWEST
+    return torch.cat([values.mean(1, keepdim=True), drawn * math.nan if few else drawn], dim=1)
 
 
 def _first_passage(x: Tensor, curves: Tensor, level: Tensor) -> Tensor:

@@ -263,9 +263,10 @@ def averaged(square: NDArray[Any], size: int) -> NDArray[np.float64]:
     edges = np.arange(size + 1) * (side / size)
     whole = np.minimum(edges.astype(int), side - 1)
     for _ in range(2):  # the rows, then the columns
-        sums = np.cumsum(square, axis=0, dtype=np.float64) - square  # of the rows before each
-        parts = (edges - whole).reshape(-1, *[1] * (square.ndim - 1)) * square[whole]
-        square = np.diff(sums[whole] + parts, axis=0).swapaxes(0, 1) * (size / side)
+        # Up to each edge: whole rows, less what of the last one lies beyond it.
+        beyond = (1 - edges + whole).reshape(-1, *[1] * (square.ndim - 1)) * square[whole]
+        sums = np.cumsum(square, axis=0, dtype=np.float64)[whole] - beyond
+        square = np.diff(sums, axis=0).swapaxes(0, 1) * (size / side)
     return square
 
 
