@@ -21,7 +21,7 @@ PUBLISHED = {"celeba": 202_599, "celeba_hq": 30_000, "lsun_bedroom": 3_033_042}
 
 @pytest.fixture
 def recipe():
-    return recipes.get("faces-unet-n100-s1", edition="laptop")
+    return recipes.get("faces-unet-n100-s1-short", edition="laptop")
 
 
 @pytest.mark.parametrize("edition", EDITIONS)
@@ -32,7 +32,7 @@ def test_names_say_what_the_recipes_are(edition):
         image_class = re.sub("celeba(_hq)?", "faces", recipe.images)
         start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
         behind = name.removeprefix(start)
-        kinds = "", "-adam", "-map", "-narrow", "-wide", "-long", "-small", "-large"
+        kinds = "", "-adam", "-map", "-narrow", "-wide", "-short", "-small", "-large"
         assert behind in (*kinds, f"-{recipe.size}px")
         assert (behind == "-adam") == (recipe.optimizer == "adam" and edition != "paper")
 
@@ -120,16 +120,27 @@ def test_the_hash_is_stable(recipe):
 @pytest.mark.parametrize(
     ("edition", "digest"),
     [
-        ("smoke", "13ed66dce4d81378"),
-        ("laptop", "5c5f78dc4f4f027a"),
-        ("colab", "3d664abd1a58273e"),
-        ("paper", "b0459d522ffa8478"),
+        ("smoke", "df59b57e09aa77a5"),
+        ("laptop", "a9fff993f8a557fd"),
+        ("colab", "06c7cf62f2001e6f"),
+        ("paper", "8c4d6fc89dfe878f"),
     ],
 )
 def test_no_recipe_of_an_edition_changes(edition, digest):
     # Names and hashes, in order. One that is added or changed on purpose changes the digest too.
     found = [[name, recipe.hash] for name, recipe in recipes.every(edition).items()]
     assert hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16] == digest
+
+
+def test_a_training_is_compared_with_one_of_as_many_updates(recipe):
+    assert recipes.as_long_as(recipe, "faces-unet-n100-s1") == recipe
+    longer = recipes.get("faces-unet-n100-s1", edition="laptop")
+    assert recipes.as_long_as(longer, "faces-unet-n100-s1") == longer
+    with pytest.raises(
+        ValueError,
+        match=r"n1000-s1 was not trained for 7; accepted: faces-unet-n1000-s1 \(20,000\),",
+    ):
+        recipes.as_long_as(recipe.but(updates=7), "faces-unet-n1000-s1")
 
 
 def test_the_loss_is_the_weighted_mean_of_squared_errors(recipe):

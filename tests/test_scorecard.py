@@ -256,7 +256,7 @@ def test_kept_verdicts_are_json_by_name(one_claim, artifacts):
     ("heading", "anchor"),
     [
         ("In numbers", "in-numbers"),
-        ("Is the gap really zero at the largest N?", "is-the-gap-really-zero-at-the-largest-n"),
+        ("Is there a gap at large N?", "is-there-a-gap-at-large-n"),
         ("Another network: BF-CNN", "another-network-bf-cnn"),
     ],
 )

@@ -55,7 +55,7 @@ def get(name: str, edition: str | None = None) -> Recipe:
     Examples
     --------
     >>> get("faces-unet-n100-s1", edition="laptop").updates
-    3000
+    20000
     """
     known = every(edition)
     if not isinstance(name, str) or name not in known:
@@ -77,6 +77,25 @@ def find(pattern: str, edition: str | None = None) -> list[Recipe]:
         accepted = _closest(pattern, known)
         raise ValueError(f"pattern: {pattern!r} matches no recipe; accepted: {accepted}")
     return found
+
+
+def as_long_as(recipe: Recipe, name: str) -> Recipe:
+    """Return the recipe whose name begins like that and that has as many updates as another.
+
+    Examples
+    --------
+    >>> shuffled = get("shuffled-faces-unet-n10000-s1", edition="laptop")
+    >>> as_long_as(shuffled, "faces-unet-n10000-s1").name
+    'faces-unet-n10000-s1-short'
+    """
+    found = find(f"{name}*", recipe.edition)
+    same = [other for other in found if other.updates == recipe.updates]
+    if not same:
+        accepted = ", ".join(f"{other.name} ({other.updates:,})" for other in found)
+        raise ValueError(
+            f"name: {name} was not trained for {recipe.updates:,}; accepted: {accepted}"
+        )
+    return same[0]
 
 
 def _closest(given: str, known: dict[str, Recipe], count: int = 3) -> str:
