@@ -16,6 +16,7 @@ from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.vectors import gray_levels
 
+KNOWN = 10_000  # images of a training set, at most, that a control is made of
 NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
 INPUT_PSNR = [psnr_from_sigma((k + 0.5) / 10) for k in range(10)]
 """Centers of ten equal parts of sigma from 0 to 1, in dB: a mean over them is one over sigma."""
@@ -28,11 +29,11 @@ def of(
     """Return the controls of a training by name, by default all: denoisers to run as its network.
 
     ``identity``, ``box blur`` (of 5 x 5 pixels) and ``zero`` know no image; ``untrained`` is the
-    network with its initial weights; ``memorizer`` the posterior mean of the training set, and
-    ``affine`` that of the Gaussian of its mean and covariance, the best affine denoiser: its
-    eigenvectors take a second at 32 x 32 pixels, minutes at 80 x 80. These two take the noise
-    level, and may be of ``images`` (n, C, H, W), in [0, 1] or uint8, in the place of the recipe's:
-    two halves of one set are as disjoint as two sets are.
+    network with its initial weights; ``memorizer`` the posterior mean of the training set, of its
+    first 10,000 images where it has more, and ``affine`` that of the Gaussian of their mean and
+    covariance, the best affine denoiser: its eigenvectors take a second at 32 x 32 pixels, minutes
+    at 80 x 80. These two take the noise level, and may be of ``images`` (n, C, H, W), in [0, 1] or
+    uint8, in the place of the recipe's: two halves of one set are as disjoint as two sets are.
 
     Examples
     --------
@@ -47,7 +48,7 @@ def of(
         check_choice("names", name, NAMES)
 
     def known() -> Tensor:
-        return recipe.train_images() if images is None else images
+        return recipe.train_images(KNOWN) if images is None else images
 
     make: dict[str, Callable[[], Callable[..., Tensor]]] = {
         "identity": lambda: identity,
@@ -93,7 +94,7 @@ def affine_curves(name: str) -> dict[str, Curve]:
 def measure_affine(name: str) -> dict[str, Curve]:
     """Measure what :func:`affine_curves` returns, and store it."""
     recipe = recipes.get(name)
-    f = of(recipe, "affine")["affine"]
+    f = of(recipe, "affine", images=recipe.train_images())["affine"]
     curves = {s: psnr_curve(f, x, INPUT_PSNR) for s, x in _measured_on(recipe).items()}
     psnr = {s: (1e4 * c.per_image).round().div(1e4).tolist() for s, c in curves.items()}
     write_json(artifacts.path_of("affine", name), {"weights": recipe.hash, "psnr": psnr})

@@ -69,7 +69,7 @@ def find(pattern: str, edition: str | None = None) -> list[Recipe]:
     Examples
     --------
     >>> [r.n for r in find("faces-unet-n*-s1", edition="laptop")]
-    [1, 10, 100, 1000, 10000]
+    [1, 10, 100, 1000, 10000, 100000]
     """
     known = every(edition)
     found = [recipe for name, recipe in known.items() if fnmatchcase(name, pattern)]

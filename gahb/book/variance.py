@@ -15,6 +15,7 @@ from gahb.report.result import NO_IMAGES
 from gahb.similarity import SAME
 from gahb.training import Recipe
 
+COMPARED = 10_000  # images of S1, at most, that are compared with all of S2
 SAMPLES = {"smoke": 8, "laptop": 256, "colab": 256, "paper": 1000}
 SEED = 0
 
@@ -43,7 +44,7 @@ def measure_variance(family: str, n: int) -> Report:
     sets = [recipe.train_images() for recipe in pair]
     how: dict[str, Any] = {"samples": SAMPLES[settings.edition()], "seed": SEED}
     found = memorization_report(
-        model_a, model_b, *sets, **how, input_psnr=None, compared=n, same=SAME
+        model_a, model_b, *sets, **how, input_psnr=None, compared=COMPARED, same=SAME
     )
     numbers = replace(found, samples=NO_IMAGES, nearest=NO_IMAGES)
     numbers.save(path_of(family, n), weights=[*map(artifacts.weights_of, pair)], **how)
