@@ -17,7 +17,7 @@ COUNT, LEVELS = 128, range(0, 41, 5)
 def main() -> None:
     """Write the picture."""
     recipes = gahb.book.recipes.find("faces-unet-n*-s1", edition="laptop")
-    fig, axes = figures.panels(2)
+    fig, axes = figures.panels(2, height=4.2)
     for ax, subset in zip(axes, ("S1", "test"), strict=True):
         curves = {}
         for recipe in recipes:
