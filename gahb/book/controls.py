@@ -12,11 +12,11 @@ from gahb.checks import check_choice
 from gahb.denoiser import Denoiser
 from gahb.metrics import Curve, psnr_curve, psnr_from_sigma
 from gahb.optimal import EmpiricalBayes, Gaussian
+from gahb.report.measure import KNOWN
 from gahb.settings import write_json
 from gahb.training import Recipe
 from gahb.vectors import gray_levels
 
-KNOWN = 10_000  # images of a training set, at most, that a control is made of
 NAMES = ("identity", "box blur", "zero", "untrained", "memorizer", "affine")
 INPUT_PSNR = [psnr_from_sigma((k + 0.5) / 10) for k in range(10)]
 """Centers of ten equal parts of sigma from 0 to 1, in dB: a mean over them is one over sigma."""
