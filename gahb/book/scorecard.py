@@ -245,17 +245,16 @@ class Row:
         conditions = self.claim.conditions
         return [(part.shown(self.found.get(part.number)), part.range) for part in conditions]
 
-    @property
-    def passing(self) -> tuple[str, ...]:
-        """The controls of which the claim holds."""
-        return tuple(name for name, verdict in self.controls.items() if verdict == VERDICTS[0])
+    def judged(self, verdict: str) -> list[str]:
+        """Return the controls of which the claim has that verdict."""
+        return [name for name, each in self.controls.items() if each == verdict]
 
     @property
     def trivial(self) -> str:
-        """Which controls pass, in words."""
-        if self.passing:
-            return "also true of: " + ", ".join(self.passing)
-        return f"none of {len(self.controls)}" if self.controls else "–"
+        """Which controls pass, and which do not clearly fail, in words."""
+        named = {"also true of": self.judged("holds"), "undecided for": self.judged("undecided")}
+        told = "; ".join(f"{words}: {', '.join(who)}" for words, who in named.items() if who)
+        return told or (f"none of {len(self.controls)}" if self.controls else "–")
 
 
 def _decimals(found: Estimate) -> int:

@@ -23,6 +23,7 @@ PAGE_WIDTH = 7.0  # inches; a page is about 700 pixels wide, so that 10 points a
 HEIGHT = 4.2
 LARGEST_N = 10**5
 SIGMAS = (2.0, 1.0, 0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005, 0.002, 0.001)
+NARROW = 2.0  # inches of an axis with room for few labels
 
 # One color and one line style for each meaning; sizes N and methods have the ramp of ``colors``.
 GRAY = "0.45"  # what the rest is compared with: the identity, levels, marks
@@ -213,7 +214,9 @@ def noise_axis(ax: Axes, levels: Tensor) -> None:
     if low < high:
         ax.set_xlim(low, high)
     above = ax.secondary_xaxis("top")
-    inside = [sigma for sigma in SIGMAS if low - 1e-6 <= psnr_from_sigma(sigma) <= high + 1e-6]
+    narrow = ax.get_window_extent().width < NARROW * ax.figure.dpi
+    named = SIGMAS[1::3] if narrow else SIGMAS  # powers of ten
+    inside = [sigma for sigma in named if low - 1e-6 <= psnr_from_sigma(sigma) <= high + 1e-6]
     above.set_xticks([psnr_from_sigma(sigma) for sigma in inside], [f"{s:g}" for s in inside])
     above.set_xlabel("Noise level σ", fontsize=9, color="0.3")
     above.tick_params(labelsize=8, length=2.5)
