@@ -104,10 +104,9 @@ def test_weights_of_an_older_recipe_are_refused(trained, quick, monkeypatch):
         gahb.book.artifacts.manifest(quick.name)
 
 
-def test_log_and_manifest_are_read(trained):
-    log = gahb.book.artifacts.log(trained.name)
-    assert log[-1] == {"update": 20, "snapshot": log[-1]["snapshot"]}
-    assert set(log[-1]["snapshot"]) == {"input_psnr", "train", "test"}
+def test_history_and_manifest_are_read(trained):
+    history = gahb.book.artifacts.history(trained.name)
+    assert max(history.train) == max(history.test) == 20
     assert gahb.book.artifacts.manifest(trained.name)["final"]["update"] == 20
 
 

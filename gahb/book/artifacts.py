@@ -62,21 +62,13 @@ def weights_of(recipe: Recipe) -> str:
     return str(require(recipe)["sha256"][record.WEIGHTS])
 
 
-def log(name: str) -> list[dict[str, Any]]:
-    """Return the log of a recipe's training, line by line.
-
-    A line holds the number of the update and either the loss and the PSNR of the training batches
-    since the line before, or a ``snapshot``: the PSNR on training and test images.
-    """
-    recipe = recipes.get(name)
-    with mending(recipe):
-        return record.read_log(record.folder_of(recipe), require(recipe)["sha256"].get(record.LOG))
-
-
 def history(name: str, input_psnr: float = 20.0) -> record.History:
     """Return PSNR by number of updates of a recipe's training, at one input PSNR in dB."""
-    log(name)  # which checks it
-    return training.history(record.folder_of(recipes.get(name)), input_psnr)
+    recipe = recipes.get(name)
+    folder = record.folder_of(recipe)
+    with mending(recipe):
+        record.read_log(folder, require(recipe)["sha256"].get(record.LOG))  # which checks it
+    return training.history(folder, input_psnr)
 
 
 def require(recipe: Recipe) -> dict[str, Any]:
