@@ -58,22 +58,12 @@ def test_contours_have_one_size_whatever_the_number_of_points() -> None:
 
 
 def test_a_pixel_is_shared_by_area() -> None:
-    flat = shares_below(np.full((1, 8 * FINENESS), 0.4), size=8, blur=False)[0]
+    flat = shares_below(np.full((1, 8 * FINENESS), 0.4), size=8)[0]
     np.testing.assert_allclose(flat, np.array([0, 0, 0, 0.8, 1, 1, 1, 1])[:, None] * np.ones(8))
     slanted = np.linspace(0, 1, 8 * FINENESS)[None]
-    shares = shares_below(slanted, size=8, blur=False)[0]
+    shares = shares_below(slanted, size=8)[0]
     np.testing.assert_allclose(shares.mean(axis=0), 1 - slanted.reshape(8, -1).mean(axis=1))
     assert set(shares[np.tril_indices(8, -1)]) == {1} and set(shares[np.triu_indices(8, 1)]) == {0}
-
-
-def test_blur_averages_the_mask_over_two_by_two_pixels() -> None:
-    heights = contours(noise(3, 16 * FINENESS), 1)
-    sharp, blurred = (shares_below(heights, 16, blur) for blur in (False, True))
-    averages = torch.nn.functional.avg_pool2d(torch.from_numpy(sharp), 2, stride=1)
-    np.testing.assert_allclose(blurred[:, 1:, 1:], averages)
-    np.testing.assert_allclose(blurred[:, -1, 0], sharp[:, -1, 0])
-    x = [calpha_images([0], 16, 2, blur=blur) for blur in (False, True)]
-    assert not torch.equal(*x)
 
 
 def test_backgrounds_fill_their_ranges() -> None:

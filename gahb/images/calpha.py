@@ -46,8 +46,6 @@ def calpha_images(
     background: float | None = None,
     subset: str = "S1",
     seed: int = 0,
-    *,
-    blur: bool = False,
 ) -> Tensor:
     """Return C-alpha images not rounded to gray levels (Algorithm 2, Figures 4, 16 to 18).
 
@@ -55,9 +53,8 @@ def calpha_images(
     integrated more or fewer times.
 
     They are in [0, 1], (len(indices), 1, size, size), float64. The regularity alpha of the
-    ``contour``, in [0.5, 16], is by default also that of both backgrounds; ``blur`` averages the
-    contour's mask over squares of 2x2 pixels, as the paper's released code does. Indices are from
-    0; size, subset and seed are as for :func:`gahb.images.load`.
+    ``contour``, in [0.5, 16], is by default also that of both backgrounds. Indices are from 0;
+    size, subset and seed are as for :func:`gahb.images.load`.
 
     Examples
     --------
@@ -76,7 +73,7 @@ def calpha_images(
     for batch in (slice(start, start + BATCH) for start in range(0, len(indices), BATCH)):
         uniform = [stream(seed, subset, i).random_sample(sum(parts)) for i in indices[batch]]
         side, ranges, line, planes = np.split(np.stack(uniform), np.cumsum(parts)[:-1], axis=1)
-        share = shares_below(contours(line - 0.5, contour), size, blur)
+        share = shares_below(contours(line - 0.5, contour), size)
         share = np.where(side[..., None] < 0.5, share, 1 - share)
         noise = planes.reshape(-1, 2, size, size) - 0.5
         first, second = backgrounds(noise, background, ranges)
@@ -94,19 +91,14 @@ def contours(noise: Array, alpha: float) -> Array:
     return 0.5 + EXCURSION * unit
 
 
-def shares_below(heights: Array, size: int, blur: bool) -> Array:
+def shares_below(heights: Array, size: int) -> Array:
     """Return the share of each pixel that lies below the contour, (m, size, size)."""
     points = heights.reshape(len(heights), 1, size, -1) * size
     edges = np.arange(size)[:, None]
     above = np.zeros((len(heights), size, size))
     for column in np.moveaxis(points, -1, 0):
         above += np.clip(column - edges, 0, 1)
-    below: Array = 1 - above / points.shape[-1]
-    if blur:
-        padded = np.pad(below, [(0, 0), (1, 0), (1, 0)], mode="edge")
-        rows = padded[:, 1:] + padded[:, :-1]
-        below = (rows[:, :, 1:] + rows[:, :, :-1]) / 4
-    return below
+    return 1 - above / points.shape[-1]
 
 
 def backgrounds(noise: Array, alpha: float, ranges: Array) -> tuple[Array, Array]:
