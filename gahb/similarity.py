@@ -312,13 +312,7 @@ class Verdicts:
     each: tuple[str, ...]  #: the verdict on each sample, one of ``VERDICTS``
     closest: Tensor  #: the number of the most similar training image, (n,)
     to_train: Tensor  #: cosine similarity to that image, (n,)
-    to_samples: Tensor  #: the same to the closest other sample, (n,); NaN where there is no other
     ratio: Tensor  #: see :func:`distance_ratio`, (n,)
-    #: By how much a mixture of training images is more similar than one of unseen images, (n,); NaN
-    #: where there are none to compare with.
-    affinity: Tensor
-    usual_affinity: float  #: what 95% of the unseen images stay below
-    same: float  #: cosine similarity above which two images counted as one
 
     @property
     def fractions(self) -> dict[str, Estimate]:
@@ -382,16 +376,15 @@ def verdicts(
     ratios = distance_ratio(x, train, same=same).cpu()
     nearest = closest(x, train)
     to_train = nearest.value[:, 0].cpu()
-    to_samples = torch.full_like(to_train, torch.nan)
+    recurs = torch.zeros(len(x), dtype=torch.bool)
     if len(x) > 1:
-        to_samples = cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu()
+        recurs = cosine_similarity(x, x[_closest_others(x, x, k=1)[:, 0]]).cpu() > same
     affinity, usual = _affinity(x, train, unseen, view, shifts)
     copied = torch.where(ratios.isnan(), to_train > same, ratios < COPY)
-    mixed = ~copied & ((to_samples > same) | (affinity > usual))
+    mixed = ~copied & (recurs | (affinity > usual))
     number = torch.stack([copied, mixed, ~copied & ~mixed]).int().argmax(0)
     each = tuple(VERDICTS[i] for i in number.tolist())
-    index = nearest.index[:, 0].cpu()
-    return Verdicts(each, index, to_train, to_samples, ratios, affinity, usual, same)
+    return Verdicts(each, nearest.index[:, 0].cpu(), to_train, ratios)
 
 
 def fractions(each: Sequence[str] | Sequence[tuple[str, ...]]) -> dict[str, Estimate]:
@@ -420,7 +413,9 @@ def _affinity(
 ) -> tuple[Tensor, float]:
     """Return the affinity of each image with ``train``, (n,), and its 95% quantile if unseen.
 
-    ``view`` aligns the unseen images with training images, as ``x`` has been.
+    It is by how much a mixture of training images is more similar than one of unseen images, and
+    NaN where there are none to compare with. ``view`` aligns the unseen images with training
+    images, as ``x`` has been.
     """
     n = len(train)
     k = 0 if unseen is None else min(MIXED, n - 1, len(unseen) - 1)

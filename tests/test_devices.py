@@ -221,7 +221,8 @@ def test_each_image_may_have_a_noise_level_from_another_device(there):
         lambda x, train: similarity.closest(x, train, k=2).value,
         lambda x, train: similarity.closest(x, train, k=2, by="distance").value,
         lambda x, train: similarity.closest((255 * x).to(torch.uint8), train).value,
-        lambda x, train: similarity.verdicts(x, train[:4], train[4:]).affinity,
+        lambda x, train: similarity.verdicts(x, train[:4], train[4:]).ratio,
+        lambda x, train: similarity._affinity(x, train[:4], train[4:], lambda y: y, 0)[0],
     ],
 )
 def test_a_similarity_is_the_same_on_another_device(measure, there):
