@@ -22,7 +22,7 @@ from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
 from gahb.basis import adaptive_basis
-from gahb.checks import check_count, check_images
+from gahb.checks import check_choice, check_count, check_images
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.shuffled import shuffle
@@ -34,10 +34,9 @@ __all__ = [
     "basis_overlap",
     "contour_frequencies",
     "cosines",
-    "grid_laplacian",
     "harmonic_overlaps",
+    "laplacian",
     "on_one_pixel",
-    "patch_laplacian",
     "smoothest",
     "spread",
 ]
@@ -48,50 +47,41 @@ PATCH = 3  # pixels: the side of the patches
 CONTRAST = 0.1  # difference of gray levels from which an edge counts as a contour
 CONSTANT = 3.0  # the threshold for coefficients, in units of sigma
 TIE = 1e-6  # the potential that breaks ties, where weights are at most 1: below, all are alike
+REACH = range(-NEIGHBORHOOD, NEIGHBORHOOD + 1)
+NEAR = [(i, j) for i in REACH for j in REACH if (i, j) > (0, 0) and i**2 + j**2 <= NEIGHBORHOOD**2]
+GRAPHS = {"grid": ([(0, 1), (1, 0)], 1), "patches": (NEAR, PATCH)}
+"""Half of the edges of a pixel, as offsets (down, right), and the side of the patches compared."""
 
 
-def grid_laplacian(image: Tensor) -> csr_array:
-    r"""Return the Laplacian of the pixel grid with edges that are weak across contours.
+def laplacian(image: Tensor, graph: str = "patches") -> csr_array:
+    r"""Return the Laplacian of a graph of pixels, whose edges are weak across contours.
 
-    Horizontal and vertical neighbors i, j have the weight
-    :math:`w_{ij} = \exp(-(x_i - x_j)^2 / 2 h^2)`: a difference of gray levels from h = 0.1 on
-    counts as a contour. Without any, all weights are 1, and the smoothest vectors are cosines
-    (those of the DCT). Of one image, (1, C, H, W), the matrix is (H W, H W), symmetric and positive
-    semidefinite.
-
-    Examples
-    --------
-    >>> grid_laplacian(torch.zeros(1, 1, 2, 2)).toarray()[0]
-    array([ 2., -1., -1.,  0.])
-    """
-    return _laplacian(image, [(0, 1), (1, 0)], patch=1)
-
-
-def patch_laplacian(image: Tensor) -> csr_array:
-    r"""Return the Laplacian in which neighbors count by how alike the patches around them are.
-
-    All pixels within 3 pixels of one another have an edge, of the weight
+    An edge counts by how alike the patches around its pixels i, j are: it has the weight
     :math:`w_{ij} = \exp(-\|p_i - p_j\|^2 / 2 h^2)`, the norm being the root mean square over a
-    patch of 3 x 3 pixels, and h = 0.1. Beyond the border the image is mirrored. Image and result
-    are as for :func:`grid_laplacian`.
+    patch. A difference of gray levels from h = 0.1 on counts as a contour.
+
+    Parameters
+    ----------
+    image : Tensor
+        One image, (1, C, H, W). The matrix is (H W, H W), symmetric and positive semidefinite.
+    graph : str
+        ``patches``: all pixels within 3 pixels of one another have an edge, and a patch is 3 x 3
+        pixels. Beyond the border the image is mirrored. Or ``grid``: horizontal and vertical
+        neighbors have one, and a patch is the pixel alone; without any contour all weights are 1,
+        and the smoothest vectors are cosines (those of the DCT).
 
     Examples
     --------
-    >>> patch_laplacian(torch.zeros(1, 1, 8, 8)).diagonal().max()  # of neighbors, in the middle
+    >>> laplacian(torch.zeros(1, 1, 2, 2), "grid").toarray()[0]
+    array([ 2., -1., -1.,  0.])
+    >>> laplacian(torch.zeros(1, 1, 8, 8)).diagonal().max()  # of neighbors, in the middle
     np.float64(28.0)
     """
-    reach = range(-NEIGHBORHOOD, NEIGHBORHOOD + 1)
-    half = [
-        (i, j) for i in reach for j in reach if (i, j) > (0, 0) and i**2 + j**2 <= NEIGHBORHOOD**2
-    ]
-    return _laplacian(image, half, PATCH)
-
-
-def _laplacian(image: Tensor, offsets: list[tuple[int, int]], patch: int) -> csr_array:
-    """Laplacian of the graph with an edge at each of the offsets, (down, right), of every pixel."""
     check_images("image", image)
     if len(image) != 1:
         raise ValueError(f"image: {len(image)} images; accepted: one, (1, C, H, W)")
+    check_choice("graph", graph, GRAPHS)
+    offsets, patch = GRAPHS[graph]
     x, margin = in_double(image.detach()).cpu(), patch // 2
     height, width = x.shape[-2:]
     if min(height, width) <= margin:
@@ -109,11 +99,8 @@ def _laplacian(image: Tensor, offsets: list[tuple[int, int]], patch: int) -> csr
         parts = ((-difference / (2 * CONTRAST**2)).exp(), number[here], number[there])
         edges.append([part.flatten() for part in parts])
     weights, starts, ends = (torch.cat(parts).numpy() for parts in zip(*edges, strict=True))
-    graph = coo_array((weights, (starts, ends)), shape=(number.numel(),) * 2)
-    return csr_array(csgraph.laplacian(graph + graph.T))
-
-
-LAPLACIANS = {"grid": grid_laplacian, "patches": patch_laplacian}
+    half = coo_array((weights, (starts, ends)), shape=(number.numel(),) * 2)
+    return csr_array(csgraph.laplacian(half + half.T))
 
 
 def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
@@ -123,7 +110,7 @@ def smoothest(laplacian: csr_array, k: int, size: tuple[int, int]) -> Tensor:
 
     Examples
     --------
-    >>> first = smoothest(grid_laplacian(torch.rand(1, 1, 4, 4)), 1, (4, 4))
+    >>> first = smoothest(laplacian(torch.rand(1, 1, 4, 4)), 1, (4, 4))
     >>> torch.allclose(first.abs(), torch.tensor(0.25, dtype=torch.float64))  # a constant
     True
     """
@@ -313,11 +300,11 @@ def _harmonics_of(images: Tensor, k: int) -> dict[str, list[Tensor]]:
     """Return the k smoothest vectors for each image: of its own graphs, and of others."""
     size = (int(images.shape[-2]), int(images.shape[-1]))
     found = {
-        f"{whose} {name}": [smoothest(laplacian(one), k, size) for one in made_from.split(1)]
+        f"{whose} {name}": [smoothest(laplacian(one, name), k, size) for one in made_from.split(1)]
         for whose, made_from in {"own": images, "shuffled": shuffle(images)}.items()
-        for name, laplacian in LAPLACIANS.items()
+        for name in GRAPHS
     }
-    for name in LAPLACIANS:
+    for name in GRAPHS:
         own = found[f"own {name}"]
         found[f"other {name}"] = own[1:] + own[:1]
     return found
@@ -329,8 +316,8 @@ class GraphHarmonics(BaseDenoiser):
     In the orthonormal basis of all eigenvectors of a Laplacian, coefficients below 3 sigma are set
     to zero. The first Laplacian is that of the plain grid, whose harmonics are
     cosines; each next one is made from the estimate that the one before has given. Nothing is
-    learned: it shows what an adaptive basis is worth on its own. ``rounds`` is how often
-    :func:`patch_laplacian` is made from an estimate; 0 for thresholding in cosines.
+    learned: it shows what an adaptive basis is worth on its own. ``rounds`` is how often the
+    :func:`laplacian` is made from an estimate; 0 for thresholding in cosines.
 
     Examples
     --------
@@ -360,8 +347,8 @@ class GraphHarmonics(BaseDenoiser):
         vectors = cosines(*y.shape[2:]).to(noisy.device)
         for _ in range(self.rounds):
             estimate = self._thresholded(noisy, vectors, sigma)
-            laplacian = patch_laplacian(estimate) + _tie_break(d)
-            vectors = _harmonics(laplacian, d).to(noisy.device)
+            regular = laplacian(estimate) + _tie_break(d)
+            vectors = _harmonics(regular, d).to(noisy.device)
         return vectors.view(d, *y.shape[1:])
 
     def _thresholded(self, y: Tensor, vectors: Tensor, sigma: float) -> Tensor:

@@ -13,14 +13,14 @@ from scipy.ndimage import gaussian_filter
 from gahb import geometry
 from gahb.denoiser import FixedSigma
 from gahb.geometry import (
+    GRAPHS,
     GraphHarmonics,
     basis_overlap,
     contour_frequencies,
     cosines,
-    grid_laplacian,
     harmonic_overlaps,
+    laplacian,
     on_one_pixel,
-    patch_laplacian,
     smoothest,
     spread,
 )
@@ -34,9 +34,9 @@ def halves(size=12):
     return image
 
 
-@pytest.mark.parametrize("laplacian", [grid_laplacian, patch_laplacian])
-def test_a_laplacian_is_symmetric_positive_and_kills_constants(laplacian):
-    matrix = laplacian(torch.rand(1, 2, 9, 7)).toarray()
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_a_laplacian_is_symmetric_positive_and_kills_constants(graph):
+    matrix = laplacian(torch.rand(1, 2, 9, 7), graph).toarray()
     assert np.array_equal(matrix, matrix.T)
     assert np.abs(matrix.sum(1)).max() < 1e-12
     assert np.linalg.eigvalsh(matrix).min() > -1e-12
@@ -44,7 +44,7 @@ def test_a_laplacian_is_symmetric_positive_and_kills_constants(laplacian):
 
 def test_two_constant_halves_have_their_indicators_and_then_their_own_cosines():
     size = 12
-    vectors = smoothest(grid_laplacian(2 * halves(size)), 6, (size, size))
+    vectors = smoothest(laplacian(2 * halves(size), "grid"), 6, (size, size))
     # The kernel is that of two separate grids; the next are the slowest cosines of each.
     left, right = torch.zeros(2, 1, size, size), torch.zeros(2, 1, size, size)
     column = torch.arange(size // 2, dtype=torch.float64)
@@ -60,7 +60,7 @@ def test_two_constant_halves_have_their_indicators_and_then_their_own_cosines():
 
 def test_without_contrast_the_smoothest_are_cosines():
     size, k = 8, 10
-    vectors = smoothest(grid_laplacian(torch.ones(1, 1, size, size)), k, (size, size))
+    vectors = smoothest(laplacian(torch.ones(1, 1, size, size), "grid"), k, (size, size))
     frequencies = [
         (2 - 2 * np.cos(np.pi * i / size)) + (2 - 2 * np.cos(np.pi * j / size))
         for i in range(size)
@@ -73,12 +73,12 @@ def test_without_contrast_the_smoothest_are_cosines():
     assert (spectrum[: low.sum()] ** 2)[:, low].sum(1) == pytest.approx(1, abs=1e-9)
 
 
-@pytest.mark.parametrize("laplacian", [grid_laplacian, patch_laplacian])
-def test_the_overlap_tells_an_image_from_another(laplacian):
-    own = smoothest(laplacian(halves()), 12, (12, 12))
-    other = smoothest(laplacian(halves().mT), 12, (12, 12))
+@pytest.mark.parametrize("graph", GRAPHS)
+def test_the_overlap_tells_an_image_from_another(graph):
+    own = smoothest(laplacian(halves(), graph), 12, (12, 12))
+    other = smoothest(laplacian(halves().mT, graph), 12, (12, 12))
     shuffled = halves().flatten()[torch.randperm(144)].view(1, 1, 12, 12)
-    broken = smoothest(laplacian(shuffled), 12, (12, 12))
+    broken = smoothest(laplacian(shuffled, graph), 12, (12, 12))
     random = torch.linalg.qr(torch.randn(144, 12).double())[0].T.view(12, 1, 12, 12)
     assert basis_overlap(own, own) == pytest.approx(1)
     # That of another image, of one without geometry, of chance (12 / 144).
@@ -93,8 +93,7 @@ def test_patches_see_texture_where_pixels_do_not():
     upper = torch.zeros(1, 1, 16, 16)
     upper[..., :8, :] = 1 / np.sqrt(128)
     by_patches, by_pixels = (
-        smoothest(laplacian(image / 2), 6, (16, 16))
-        for laplacian in (patch_laplacian, grid_laplacian)
+        smoothest(laplacian(image / 2, graph), 6, (16, 16)) for graph in ("patches", "grid")
     )
     assert basis_overlap(upper, by_patches) > 0.99 > 0.95 > basis_overlap(upper, by_pixels)
 
@@ -116,10 +115,11 @@ def test_a_vector_is_on_one_pixel_with_more_than_half_its_energy_there():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: grid_laplacian(torch.rand(2, 1, 4, 4)), "^image: 2 images; accepted: one"),
-        (lambda: grid_laplacian(torch.rand(4, 4)), "^image: "),
-        (lambda: smoothest(grid_laplacian(torch.rand(1, 1, 4, 4)), 16, (4, 4)), "^k: 16 is not"),
-        (lambda: smoothest(grid_laplacian(torch.rand(1, 1, 4, 4)), 2, (4, 5)), "^size: "),
+        (lambda: laplacian(torch.rand(2, 1, 4, 4), "grid"), "^image: 2 images; accepted: one"),
+        (lambda: laplacian(torch.rand(4, 4), "grid"), "^image: "),
+        (lambda: laplacian(torch.rand(1, 1, 4, 4), "tree"), "^graph: 'tree' is unknown; "),
+        (lambda: smoothest(laplacian(torch.rand(1, 1, 4, 4), "grid"), 16, (4, 4)), "^k: 16 is not"),
+        (lambda: smoothest(laplacian(torch.rand(1, 1, 4, 4), "grid"), 2, (4, 5)), "^size: "),
         (lambda: basis_overlap(torch.ones(2, 1, 2, 2), torch.ones(1, 1, 2, 2)), "^vectors: "),
     ],
 )
@@ -188,8 +188,8 @@ def test_overlaps_tell_adaptive_from_harmonic_from_neither(kind):
     images = images + 0.01 * torch.rand(images.shape, dtype=torch.float64)
     generator = torch.Generator().manual_seed(3)
     spaces = {
-        "own": [smoothest(grid_laplacian(one), k, size) for one in images.split(1)],
-        "cosines": [smoothest(grid_laplacian(0 * images[:1]), k, size)] * 2,
+        "own": [smoothest(laplacian(one, "grid"), k, size) for one in images.split(1)],
+        "cosines": [smoothest(laplacian(0 * images[:1], "grid"), k, size)] * 2,
         "random": [
             torch.linalg.qr(torch.randn(144, k, generator=generator, dtype=torch.float64))[
                 0
@@ -225,7 +225,7 @@ def test_overlaps_need_another_image():
 
 def test_cosines_do_not_depend_on_the_rounding_of_a_solver():
     vectors = GraphHarmonics(rounds=0).basis(torch.rand(1, 1, 4, 6), 0.1)
-    grid = torch.from_numpy(grid_laplacian(torch.zeros(1, 1, 4, 6)).toarray())
+    grid = torch.from_numpy(laplacian(torch.zeros(1, 1, 4, 6), "grid").toarray())
     costs = vectors.flatten(1) @ grid @ vectors.flatten(1).T
     assert torch.allclose(costs, costs.diagonal().diag(), atol=1e-12)
     assert (costs.diagonal().diff() > -1e-12).all()
@@ -266,11 +266,11 @@ def test_the_solver_does_not_choose_the_harmonics_of_a_flat_estimate(monkeypatch
 def test_a_graph_may_have_more_lone_pixels_than_vectors_are_asked_for():
     """All of them are in its kernel, in which a search for the smoothest never ends."""
     size = (33, 33)  # above what is decomposed whole
-    laplacian = grid_laplacian(2 * torch.rand(1, 1, *size))
-    assert (laplacian.diagonal() < 1e-9).sum() > 50
-    vectors = smoothest(laplacian, 5, size).flatten(1)
+    grid = laplacian(2 * torch.rand(1, 1, *size), "grid")
+    assert (grid.diagonal() < 1e-9).sum() > 50
+    vectors = smoothest(grid, 5, size).flatten(1)
     assert torch.allclose(vectors @ vectors.T, torch.eye(5, dtype=torch.float64), atol=1e-9)
-    assert np.abs(laplacian @ vectors.numpy().T).max() < 1e-6
+    assert np.abs(grid @ vectors.numpy().T).max() < 1e-6
 
 
 def test_each_image_has_its_own_noise_level():
@@ -283,9 +283,9 @@ def test_each_image_has_its_own_noise_level():
 
 def test_edges_have_gaussian_weights_in_the_mean_over_channels():
     x = torch.tensor([[0, 0.1]]).expand(2, 2)[None, None]
-    assert grid_laplacian(x)[0, 1] == pytest.approx(-math.exp(-0.5))
+    assert laplacian(x, "grid")[0, 1] == pytest.approx(-math.exp(-0.5))
     x = torch.rand(1, 1, 4, 4)
-    assert abs(grid_laplacian(x.repeat(1, 3, 1, 1)) - grid_laplacian(x)).max() < 1e-12
+    assert abs(laplacian(x.repeat(1, 3, 1, 1), "grid") - laplacian(x, "grid")).max() < 1e-12
 
 
 def test_frequencies_are_those_of_their_definition():
@@ -315,7 +315,7 @@ def test_graph_harmonics_keep_what_exceeds_three_deviations():
 
 def test_the_other_image_is_the_next_one():
     x = torch.rand(3, 1, 6, 6).double()
-    space = smoothest(grid_laplacian(x[1:2]), 4, (6, 6)).flatten(1)
+    space = smoothest(laplacian(x[1:2], "grid"), 4, (6, 6)).flatten(1)
     found = harmonic_overlaps(lambda y: (y.flatten(1) @ space.T @ space).view_as(y), x, x, k=4)
     assert float(found["other grid"][0]) == pytest.approx(1)
 
@@ -329,11 +329,11 @@ def test_a_pixel_has_all_its_channels():
 
 
 def test_a_graph_of_patches_may_be_narrow():
-    narrow = patch_laplacian(torch.zeros(1, 1, 2, 6))
+    narrow = laplacian(torch.zeros(1, 1, 2, 6))
     # Of pixel (0, 0): three to the right, and those below it up to two to the right.
     assert narrow.toarray()[0].nonzero()[0].tolist() == [0, 1, 2, 3, 6, 7, 8]
     with pytest.raises(ValueError, match=r"^image: 1 x 6 pixels; accepted: sides of at least 2"):
-        patch_laplacian(torch.zeros(1, 1, 1, 6))
+        laplacian(torch.zeros(1, 1, 1, 6))
 
 
 @pytest.mark.parametrize(
