@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
 from gahb.images import CLASSES, load, pick
 from gahb.images import faces as faces_module
-from gahb.images.faces import averaging_matrix, draw_faces, face_weights, generate, generator
+from gahb.images.faces import draw_faces, face_weights, generate, generator
 from gahb.images.leaves import draw_leaves, number_of_leaves
+from gahb.images.store import averaged
 
 DRAW = {"faces": draw_faces, "leaves": draw_leaves}
 DIGESTS = {
@@ -90,16 +92,17 @@ def test_faces_generator_agrees_with_its_layers_written_out():
 @pytest.mark.parametrize("size", [8, 16, 32, 64])
 def test_averaging_is_average_pooling_where_the_size_divides(size):
     image = torch.rand(1, 1, 64, 64, dtype=torch.float64)
-    matrix = averaging_matrix(64, size)
     pooled = nn.functional.avg_pool2d(image, 64 // size)
-    torch.testing.assert_close(matrix @ image @ matrix.T, pooled)
+    torch.testing.assert_close(torch.from_numpy(averaged(image[0, 0].numpy(), size)), pooled[0, 0])
 
 
 @pytest.mark.parametrize("size", [20, 24, 40, 63])
 def test_averaging_keeps_means_and_linear_ramps_at_other_sizes(size):
-    matrix = averaging_matrix(64, size)
+    # Of the unit vectors, along the columns of as many images: the matrix that averages rows.
+    rows = np.broadcast_to(np.eye(64)[:, None], (64, 64, 64))
+    matrix = torch.from_numpy(averaged(rows, size)[:, 0])
     torch.testing.assert_close(matrix.sum(dim=1), torch.ones(size, dtype=torch.float64))
-    torch.testing.assert_close(matrix.sum(dim=0), torch.full((64,), size / 64, dtype=torch.float64))
+    torch.testing.assert_close(matrix.sum(dim=0), torch.full((64,), size / 64).double())
 
 
 def test_leaves_are_one_scene_at_every_size():

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from gahb.images.store import stream
+from gahb.images.store import averaged, stream
 from gahb.settings import atomic_write, cache_folder
 
 SIDE = 64
@@ -43,15 +43,14 @@ class Layer(NamedTuple):
 @torch.no_grad()
 def draw_faces(indices: Sequence[int], size: int, subset: str, seed: int) -> Tensor:
     """Return gray faces of the given indices, uint8 (len(indices), 1, size, size)."""
-    average = averaging_matrix(SIDE, size)
     batches = []
     for start in range(0, len(indices), BATCH):
         random = [stream(seed, subset, i) for i in indices[start : start + BATCH]]
         latents = np.stack([numbers.standard_normal(LATENT_SIZE) for numbers in random])
         colors = (generate(generator(), torch.from_numpy(latents)) + 1) / 2
-        gray = torch.einsum("c,nchw->nhw", torch.tensor(LUMINANCE, dtype=torch.float64), colors)
-        levels = (255 * (average @ gray @ average.T)).round().clamp(0, 255)
-        batches.append(levels.to(torch.uint8).unsqueeze(1))
+        gray = torch.einsum("c,nchw->hwn", torch.tensor(LUMINANCE, dtype=torch.float64), colors)
+        levels = np.rint(255 * averaged(gray.numpy(), size)).clip(0, 255).astype(np.uint8)
+        batches.append(torch.from_numpy(levels).permute(2, 0, 1).unsqueeze(1))
     return torch.cat(batches)
 
 
@@ -93,25 +92,6 @@ def _folded(named: dict[str, Tensor], convolution: str, normalization: str) -> L
     scale = named[f"{normalization}.weight"] / (variance + NORMALIZATION_FLOOR).sqrt()
     bias = named[f"{normalization}.bias"] - scale * named[f"{normalization}.running_mean"]
     return Layer(named[f"{convolution}.weight"] * scale[:, None, None], bias)
-
-
-def averaging_matrix(side: int, size: int) -> Tensor:
-    """Return the matrix that averages ``side`` pixels over ``size`` larger ones, (size, side).
-
-    Where ``size`` divides ``side`` this is average pooling; elsewhere the pixels under a border
-    are shared in proportion to their overlap.
-
-    Examples
-    --------
-    >>> averaging_matrix(3, 2) * 3
-    tensor([[2., 1., 0.],
-            [0., 1., 2.]], dtype=torch.float64)
-    """
-    borders = torch.arange(size + 1, dtype=torch.float64) * side / size
-    pixels = torch.arange(side, dtype=torch.float64)
-    start, stop = borders[:-1, None], borders[1:, None]
-    overlap = torch.minimum(stop, pixels + 1) - torch.maximum(start, pixels)
-    return overlap.clamp(min=0) * size / side
 
 
 def face_weights() -> Path:

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from gahb.images.duplicates import DUPLICATES, distinct_images
 from gahb.images.files import File, UnreadableError, counted, opened, others, pictures, state_of
-from gahb.images.store import SUBSETS, read_tensors, write_tensors
+from gahb.images.store import SUBSETS, averaged, read_tensors, write_tensors
 from gahb.settings import cache_folder, quiet
 
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
@@ -252,22 +252,6 @@ def read_picture(name: str, content: bytes, size: int, channels: int = 1) -> NDA
         np.uint8 if square.dtype == np.uint8 else np.uint16
     )
     return np.stack([levels] * 3, axis=2) if channels == 3 and levels.ndim == 2 else levels
-
-
-def averaged(square: NDArray[Any], size: int) -> NDArray[np.float64]:
-    """Return the averages of a square, (side, side, ...), over size x size squares, as they lie.
-
-    Pillow's own box counts a pixel whole to one of the two that it lies in.
-    """
-    side = len(square)
-    edges = np.arange(size + 1) * (side / size)
-    whole = np.minimum(edges.astype(int), side - 1)
-    for _ in range(2):  # the rows, then the columns
-        # Up to each edge: whole rows, less what of the last one lies beyond it.
-        beyond = (1 - edges + whole).reshape(-1, *[1] * (square.ndim - 1)) * square[whole]
-        sums = np.cumsum(square, axis=0, dtype=np.float64)[whole] - beyond
-        square = np.diff(sums, axis=0).swapaxes(0, 1) * (size / side)
-    return square
 
 
 def decoded(

@@ -1,12 +1,14 @@
-"""Images on demand: random numbers of their own for each, and files that keep them."""
+"""Images on demand: random numbers of their own, the size asked for, and files that keep them."""
 
 import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -44,6 +46,22 @@ def check_indices(indices: Sequence[int]) -> None:
         raise ValueError("indices: there are none; accepted: at least one whole number from 0")
     for index in indices:
         check_count("indices", index, minimum=0)
+
+
+def averaged(square: NDArray[Any], size: int) -> NDArray[np.float64]:
+    """Return the averages of a square, (side, side, ...), over size x size squares, as they lie.
+
+    Pillow's own box counts a pixel whole to one of the two that it lies in.
+    """
+    side = len(square)
+    edges = np.arange(size + 1) * (side / size)
+    whole = np.minimum(edges.astype(int), side - 1)
+    for _ in range(2):  # the rows, then the columns
+        # Up to each edge: whole rows, less what of the last one lies beyond it.
+        beyond = (1 - edges + whole).reshape(-1, *[1] * (square.ndim - 1)) * square[whole]
+        sums = np.cumsum(square, axis=0, dtype=np.float64)[whole] - beyond
+        square = np.diff(sums, axis=0).swapaxes(0, 1) * (size / side)
+    return square
 
 
 def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> Tensor:
