@@ -66,11 +66,8 @@ class Report:
     left_out: tuple[int, ...] = ()  #: samples that diverged or did not finish, in any model
 
     def __repr__(self) -> str:
-        return f"<Report on {self._names}, N = {self.n:,}: {self.verdict}>"
-
-    @property
-    def _names(self) -> str:
-        return " and ".join(LETTERS[: len(self.verdicts)])
+        names = " and ".join(LETTERS[: len(self.verdicts)])
+        return f"<Report on {names}, N = {self.n:,}: {self.verdict}>"
 
     @property
     def gaps(self) -> tuple[Curve, ...]:
