@@ -155,8 +155,6 @@ def follow(
     *,
     other: Snapshots | None = None,
     samples: int = 64,
-    seed: int = 0,
-    input_psnr: Sequence[float] = INPUT_PSNR,
     extras: Mapping[str, Callable[[Any], Tensor]] | None = None,
     **sampling: Any,
 ) -> Dynamics:
@@ -171,9 +169,8 @@ def follow(
         earlier.
     train, test : Tensor
         Training images, and unseen ones of the same class, (N, C, H, W), in [0, 1] or uint8.
-    samples, seed, input_psnr
-        Number m of samples of each snapshot, always from the same noise, which the seed fixes;
-        noise levels of the PSNR, in dB.
+    samples : int
+        Number m of samples of each snapshot, always from the same noise.
     extras : mapping of str to callable, optional
         What else to measure on each denoiser, by name: functions that return a tensor.
     **sampling
@@ -192,22 +189,22 @@ def follow(
     """
     check_count("samples", samples)
     clean = [gray_levels(repeated(x, MEASURED)) for x in (train, test)]
-    sampling = {"n": samples, "size": tuple(train.shape[2:]), "channels": train.shape[1]} | sampling
+    usual = {"n": samples, "size": tuple(train.shape[2:]), "channels": train.shape[1], "seed": 0}
     found: list[dict[str, Tensor]] = []
     seconds = iter(other) if other is not None else None
     for update, f in snapshots:
         beside = _at(update, seconds, first=not found)
-        curves = [psnr_curve(f, x, input_psnr, seed) for x in clean]
+        curves = [psnr_curve(f, x, INPUT_PSNR) for x in clean]
         on_train, on_test = (by_unit(c.per_image, *c.sets).float() for c in curves)
         row = {"updates": torch.tensor(update), "on_train": on_train, "on_test": on_test}
-        row |= _judged(f, beside, train, seed, sampling)
+        row |= _judged(f, beside, train, usual | sampling)
         row |= {f"extras.{name}": measure(f) for name, measure in (extras or {}).items()}
         found.append(row)
     if not found:
         raise ValueError("snapshots: there are none; accepted: at least one (update, denoiser)")
     rows = {name: torch.stack([row[name] for row in found]) for name in found[0]}
     more = {n.removeprefix("extras."): rows.pop(n) for n in list(rows) if n.startswith("extras.")}
-    return Dynamics(input_psnr=torch.tensor(input_psnr).float(), **rows, extras=more)
+    return Dynamics(input_psnr=torch.tensor(INPUT_PSNR).float(), **rows, extras=more)
 
 
 def _at(update: int, others: Iterable[tuple[int, Model]] | None, first: bool) -> Model | None:
@@ -225,10 +222,10 @@ def _at(update: int, others: Iterable[tuple[int, Model]] | None, first: bool) ->
 
 
 def _judged(
-    f: Model, other: Model | None, train: Tensor, seed: int, sampling: dict[str, Any]
+    f: Model, other: Model | None, train: Tensor, sampling: dict[str, Any]
 ) -> dict[str, Tensor]:
     """Return which samples are copies, what they are similar to, and the first of them."""
-    drawn = sample(f, seed=seed, strict=False, **sampling)
+    drawn = sample(f, strict=False, **sampling)
     there = drawn.steps >= 0
     copies = torch.zeros(len(there), dtype=torch.bool)
     to_train, between = torch.full((2, len(there)), torch.nan)
@@ -237,7 +234,7 @@ def _judged(
         copies[there] = torch.tensor([each == "memorized" for each in verdict.each])
         to_train[there] = verdict.to_train.float()
     if other is not None:
-        theirs = sample(other, seed=seed, strict=False, **sampling)
+        theirs = sample(other, strict=False, **sampling)
         both = there & (theirs.steps >= 0)
         if both.any():
             alike = cosine_similarity(drawn.images[both], theirs.images[both])

@@ -475,8 +475,3 @@ def test_a_quiet_start_has_the_bound_and_the_patience_of_a_usual_one() -> None:
     quiet = Schedule(sigma_0=0.1)
     assert quiet.bound == 2
     assert quiet.patience() == 3 * 97
-
-
-def test_the_seed_fixes_a_random_projection() -> None:
-    first, second = (random_projection(images(1), 6, seed=seed).values for seed in (0, 1))
-    assert not first.equal(second)
