@@ -49,7 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
-        print("gahb: stopped; the same command goes on from the checkpoint", file=sys.stderr)
+        print(
+            "gahb: stopped; the same command, without --again, goes on from the checkpoint",
+            file=sys.stderr,
+        )
         return 130
     except (ValueError, TypeError, OSError, RuntimeError, FloatingPointError) as error:
         mistake = isinstance(error, OSError) or MISTAKE.fullmatch(str(error))

@@ -72,6 +72,7 @@ def at(f: Callable[..., Tensor], sigma: Sigma | None) -> Callable[..., Tensor]:
 
 def _sigma_parameter(f: Callable[..., Any]) -> inspect.Parameter | None:
     """Return the parameter by which ``f`` takes the noise level, or None where it is blind."""
+    f = unwrapped(f)
     try:
         signature = inspect.signature(f.forward if isinstance(f, nn.Module) else f)
     except (TypeError, ValueError):  # of functions that are not written in Python
@@ -84,6 +85,18 @@ def _sigma_parameter(f: Callable[..., Any]) -> inspect.Parameter | None:
         if positional and parameter.default is parameter.empty:
             raise ValueError(f"f: takes {signature}; accepted: (y) or (y, sigma), or see gahb.wrap")
     return None
+
+
+def unwrapped(f: Any) -> Any:
+    """Return what was given to torch.compile or DataParallel, whose wrappers take ``*args``."""
+    while isinstance(f, nn.Module):
+        if isinstance(f, nn.DataParallel | nn.parallel.DistributedDataParallel):
+            f = f.module
+        elif hasattr(f, "_orig_mod"):
+            f = f._orig_mod
+        else:
+            break
+    return f
 
 
 def noise_levels(
@@ -108,6 +121,7 @@ def noise_levels(
 
 def limits_of(f: Any) -> tuple[float, float]:
     """Return the smallest and the largest noise level that a denoiser takes, as far as it says."""
+    f = unwrapped(f)
     return f.limits if isinstance(f, BaseDenoiser) else BaseDenoiser.limits
 
 

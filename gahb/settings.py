@@ -19,7 +19,7 @@ from tqdm.auto import tqdm
 from gahb.checks import check_choice
 
 EDITIONS = ("smoke", "laptop", "colab", "paper")
-LEFTOVER = re.compile(r"\..+\.[0-9a-f]{32}(\.\w+)?")
+LEFTOVER = re.compile(r"\..+\.gahb-[0-9a-f]{32}(\.\w+)?")
 CHECKSUM = "checksum"
 SECONDS = 2.0  # after which a measurement shows its progress
 
@@ -90,7 +90,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     also where the power fails.
     """
     # The suffix stays last: some writers choose the format, or append a suffix, by the name.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex}{path.suffix}")
+    temporary = path.with_name(f".{path.stem}.gahb-{uuid.uuid4().hex}{path.suffix}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(path.parent, age=3600)  # in which any file is written
@@ -111,7 +111,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
 def remove_leftovers(folder: Path, age: float) -> None:
     """Remove the temporary files of writers that were killed, if they are that old in seconds."""
     for path in filter(lambda path: LEFTOVER.fullmatch(path.name), folder.glob(".*")):
-        with suppress(FileNotFoundError):  # its writer lives, and has just finished
+        with suppress(OSError):  # its writer has just finished, or it is another user's
             if time.time() - path.stat().st_mtime >= age:
                 path.unlink()
 

@@ -2,13 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor, nn
 
 import gahb
 from gahb.basis import equivalent_filters
-from gahb.denoiser import BaseDenoiser, Denoiser, FixedSigma, Unshuffled, at, noise_levels
+from gahb.denoiser import (
+    BaseDenoiser,
+    Denoiser,
+    FixedSigma,
+    Unshuffled,
+    at,
+    limits_of,
+    noise_levels,
+)
 from gahb.optimal import EmpiricalBayes, Gaussian
 from gahb.sampling import reverse_diffusion
 
@@ -145,6 +155,21 @@ def test_blind_denoisers_ignore_the_noise_level() -> None:
     assert torch.equal(Blind().score(y, 0.5), -2 * y)
     for g in (Blind(), lambda y: y, torch.zeros_like, lambda y, rate=3: y):
         assert at(g, 0.3) is g
+
+
+@pytest.mark.parametrize("wrapper", [nn.DataParallel, partial(torch.compile, backend="eager")])
+def test_what_wraps_a_denoiser_hides_neither_its_signature_nor_its_limits(wrapper) -> None:
+    class Limited(BaseDenoiser):
+        limits = 0.01, 2.0
+
+        def forward(self, y: Tensor, sigma: Tensor) -> Tensor:
+            return y / (1 + sigma**2)
+
+    f = wrapper(Limited())
+    assert isinstance(at(f, SIGMA), FixedSigma)
+    with pytest.raises(ValueError, match=r"^sigma"):
+        at(f, None)
+    assert limits_of(f) == Limited.limits
 
 
 def test_residual_and_score(ours) -> None:

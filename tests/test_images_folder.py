@@ -99,6 +99,19 @@ def test_a_zip_of_the_folder_gives_the_same_images(pictures, tmp_path):
     assert all(torch.equal(from_folder[subset], from_zip[subset]) for subset in from_folder)
 
 
+def test_old_sets_are_removed_and_nothing_else(pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAHB_CACHE", str(tmp_path))
+    monkeypatch.setattr(folder, "SETS_KEPT", 1)
+    foreign = [tmp_path / "images" / f"folder-{i:02d}.png" for i in range(3)]
+    foreign[0].parent.mkdir()
+    for file in foreign:
+        file.write_bytes(b"")
+    for size in (8, 9):
+        subsets(pictures, size=size)
+    assert all(file.exists() for file in foreign)
+    assert len(list(foreign[0].parent.glob("folder-v*.safetensors"))) == 1
+
+
 def test_near_duplicates_are_removed_before_the_split(pictures):
     original = Image.open(pictures / "03.png")
     original.point(lambda level: level // 2 + 10).save(pictures / "03-darker.png")

@@ -163,6 +163,8 @@ def test_a_curve_is_read_at_its_noise_levels() -> None:
     assert (at.value, at.low, at.high) == tuple(map(float, (curve.value[4], *at.interval)))
     assert at.interval == (float(curve.low[4]), float(curve.high[4]))
     assert curve.between(20, 20).mean() == at
+    with pytest.raises(ValueError, match=r"^low, high: no noise level in \[50, 60\] dB"):
+        curve.between(50, 60)
 
 
 def test_local_slopes_are_differences_between_neighbors() -> None:

@@ -24,7 +24,7 @@ from gahb.book.figures.report import (
 from gahb.denoiser import BaseDenoiser
 from gahb.metrics import psnr_curve
 from gahb.optimal import EmpiricalBayes, Gaussian
-from gahb.report import Report, memorization_report
+from gahb.report import Report, memorization_report, result
 from gahb.report.result import NO_IMAGES
 from gahb.sampling import sample
 from gahb.similarity import (
@@ -424,6 +424,35 @@ def test_what_was_not_saved_with_it_is_refused(memorized, tmp_path) -> None:
         Report.load(tmp_path / "none.json")
     with pytest.raises(ValueError, match=r"^path: report.safetensors; accepted: another ending"):
         memorized.save(other)
+
+
+def test_tensors_of_something_else_are_not_overwritten(memorized, tmp_path) -> None:
+    model = tmp_path / "model.safetensors"
+    model.write_bytes(b"weights")
+    with pytest.raises(ValueError, match=r"^path: model.safetensors is there, and not that of"):
+        memorized.save(tmp_path / "model.json")
+    assert model.read_bytes() == b"weights"
+    assert not model.with_suffix(".json").exists()
+
+
+def test_a_report_that_cannot_be_replaced_stays(memorized, tmp_path, monkeypatch) -> None:
+    file = tmp_path / "report.json"
+    memorized.save(file)
+
+    def full(path, content):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(result, "write_json", full)
+    with pytest.raises(OSError, match="No space"):
+        replace(memorized, samples=memorized.samples[:1]).save(file)
+    assert torch.equal(Report.load(file).samples, memorized.samples)
+
+
+@pytest.mark.parametrize("content", ["[1]", '{"weights": 2}'])
+def test_what_is_no_report_is_not_read_as_one(content, tmp_path) -> None:
+    (tmp_path / "a.json").write_text(content)
+    with pytest.raises(ValueError, match=r"a\.json"):
+        Report.load(tmp_path / "a.json")
 
 
 # --- how it reads and looks ---

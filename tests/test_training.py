@@ -15,7 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 import gahb
-from gahb.settings import atomic_write
+from gahb.settings import atomic_write, remove_leftovers
 from gahb.training import loop
 from gahb.training.loop import Batches, Muon, Optimizer, annealing, image_order, orthogonalized
 from gahb.training.recipe import CHOICES, Recipe
@@ -439,6 +439,37 @@ def test_a_checkpoint_of_another_recipe_is_refused(quick, tmp_path, monkeypatch)
     gahb.train(quick.but(updates=5), tmp_path)
     with pytest.raises(ValueError, match=r"checkpoint\.pt is of another recipe"):
         gahb.train(quick.but(updates=6), tmp_path)
+
+
+def test_a_checkpoint_of_which_one_bit_has_changed_is_refused(quick, tmp_path, monkeypatch):
+    monkeypatch.setattr(loop, "CHECKPOINT_EVERY", 5)
+    monkeypatch.setattr(loop.Training, "finish", lambda self: None)
+    gahb.train(quick.but(updates=5), tmp_path)
+    saved = torch.load(tmp_path / CHECKPOINT, weights_only=True)
+    weights = next(iter(saved["network"].values())).numpy().tobytes()
+    content = bytearray((tmp_path / CHECKPOINT).read_bytes())
+    content[content.index(weights)] ^= 1
+    (tmp_path / CHECKPOINT).write_bytes(content)
+    with pytest.raises(ValueError, match=r"checkpoint\.pt cannot be read"):
+        gahb.train(quick.but(updates=5), tmp_path)
+
+
+def test_training_again_leaves_what_is_no_snapshot(quick, tmp_path):
+    gahb.train(quick, tmp_path, keep_snapshots=True)
+    foreign = tmp_path / "snapshots" / "mine.safetensors"
+    foreign.write_bytes(b"")
+    gahb.train(quick, tmp_path, again=True)
+    assert [p.name for p in foreign.parent.iterdir()] == [foreign.name]
+
+
+def test_files_that_only_look_like_leftovers_stay(tmp_path):
+    foreign = [tmp_path / f".model.{'0' * 32}.bin", tmp_path / f".of.gahb-{'0' * 32}.d"]
+    foreign[0].write_bytes(b"")
+    foreign[1].mkdir()
+    ours = tmp_path / f".of.gahb-{'1' * 32}.json"
+    ours.write_bytes(b"")
+    remove_leftovers(tmp_path, age=0)
+    assert all(path.exists() for path in foreign) and not ours.exists()
 
 
 def test_checkpoints_are_some_time_apart(quick, tmp_path, monkeypatch):

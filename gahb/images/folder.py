@@ -158,7 +158,8 @@ def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictur
             stored = {"images": images[stay], "digests": digests[stay], "numbers": numbers[stay]}
             write_tensors(kept, stored)
             with suppress(FileNotFoundError):  # another process removes them
-                for old in sorted(kept.parent.glob("folder-*"), key=os.path.getmtime)[:-SETS_KEPT]:
+                ours = kept.parent.glob(f"folder-v*-{'[0-9a-f]' * 24}.safetensors")
+                for old in sorted(ours, key=os.path.getmtime)[:-SETS_KEPT]:
                     old.unlink()
     names = [found[i].name for i in stored["numbers"]]
     parts = [parts[i] for i in stored["numbers"]]

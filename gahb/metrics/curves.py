@@ -252,6 +252,8 @@ class Curve:
         check_number("low", low, -math.inf)
         check_number("high", high, low)
         inside = (self.x >= low - SAME_LEVEL) & (self.x <= high + SAME_LEVEL)
+        if not inside.any():
+            raise ValueError(f"low, high: no noise level in [{low:g}, {high:g}] dB")
         return self._mapped(self.x[inside], lambda part: part[inside])
 
     def mean(self) -> Estimate:

@@ -219,12 +219,17 @@ class Report:
             content["n"] = self.n
         if self.left_out:
             content["left_out"] = self.left_out
-        if tensors := self._tensors():
-            packed = safetensors.torch.save(tensors)
-            content["tensors"] = hashlib.sha256(packed).hexdigest()
-            with atomic_write(path.with_suffix(TENSORS)) as temporary:
-                temporary.write_bytes(packed)
-        write_json(path, content)
+        if not (tensors := self._tensors()):
+            write_json(path, content)
+            return
+        beside = path.with_suffix(TENSORS)
+        if beside.exists() and not _belongs(beside, path):
+            raise ValueError(f"path: {beside.name} is there, and not that of {path.name}")
+        packed = safetensors.torch.save(tensors)
+        content["tensors"] = hashlib.sha256(packed).hexdigest()
+        with atomic_write(beside) as temporary:
+            temporary.write_bytes(packed)
+            write_json(path, content)  # where this fails, both files stay as they were
 
     def _tensors(self) -> dict[str, Tensor]:
         """Return images and curves by name; of a curve also the digests of what it is of."""
@@ -245,6 +250,8 @@ class Report:
         content = read_json(path)
         if content is None:
             raise FileNotFoundError(f"path: there is nothing at {path}")
+        if not isinstance(content, dict) or "to_train" not in content:
+            raise ValueError(f"path: {path.name} holds no report")
         tensors = {}
         if digest := content.get("tensors"):
             file = path.with_suffix(TENSORS)
@@ -287,6 +294,12 @@ def _rounded(values: Tensor, decimals: int = 5) -> Any:
         [None if math.isnan(value) else value for value in row] if isinstance(row, list) else row
         for row in torch.round(values, decimals=decimals).tolist()
     ]
+
+
+def _belongs(tensors: Path, path: Path) -> bool:
+    """Return whether a file of tensors came with the report, or was replaced at ``path``."""
+    content = read_json(path)
+    return isinstance(content, dict) and "tensors" in content
 
 
 def _floats(values: Any) -> Tensor:

@@ -4,6 +4,7 @@ import hashlib
 import json
 import platform
 import sys
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -96,7 +97,7 @@ def forget(folder: Path) -> None:
             "nothing but a training"
         )
     (folder / CHECKPOINT).unlink(missing_ok=True)
-    for path in (folder / SNAPSHOTS).glob("*.safetensors"):
+    for path in (folder / SNAPSHOTS).glob(f"{'[0-9]' * 6}*.safetensors"):
         path.unlink(missing_ok=True)  # by another process of the training
 
 
@@ -199,6 +200,9 @@ def read_checkpoint(folder: Path, recipe: Recipe) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
+        with zipfile.ZipFile(path) as parts:  # torch itself does not look at their checksums
+            if broken := parts.testzip():
+                raise ValueError(broken)
         content: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
         known = content["hash"], int(content.get("update", 0))
     except Exception as error:  # zip, pickle and torch each have their own kinds
