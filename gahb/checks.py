@@ -52,6 +52,11 @@ def check_count(argument: str, value: Any, minimum: int = 1, maximum: int | None
         raise ValueError(f"{argument}: {value} is not {accepted}")
 
 
+def check_seed(seed: Any) -> None:
+    """Raise unless ``seed`` is in [0, 2^32): of larger ones some generators take a part."""
+    check_count("seed", seed, 0, 2**32 - 1)
+
+
 def check_number(argument: str, value: Any, low: float, high: float = float("inf")) -> None:
     """Raise unless ``value`` is a finite real number, of Python or numpy, in [low, high]."""
     accepted = f"a finite number in [{low:g}, {high:g}]"

@@ -366,6 +366,8 @@ def verdicts(
     >>> verdicts(torch.cat([train[:1], mixture, mixture, torch.rand(1, 1, 8, 8)]), train).each
     ('memorized', 'spurious', 'spurious', 'new')
     """
+    for argument, images in (("x", x), ("train", train)):
+        check_batch(argument, images)
     check_count("shifts", shifts, 0, (min(train.shape[-2:]) - 1) // 2)
     if unseen is not None:
         check_batch("unseen", unseen)

@@ -441,6 +441,26 @@ def test_without_a_cache_images_are_drawn_again_each_time(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: gahb.train("faces-unet-n10-s1"),
+            "recipe: 'faces-unet-n10-s1' is not a gahb.Recipe",
+        ),
+        (
+            lambda: gahb.sample(torch.nn.Identity(), 1, 8, seed=0, keep=3),
+            "keep: 3 is not a sequence",
+        ),
+        (lambda: gahb.similarity.verdicts([1], torch.rand(2, 1, 8, 8)), "x: "),
+        (lambda: gahb.similarity.verdicts(torch.rand(2, 1, 8, 8), None), "train: "),
+    ],
+)
+def test_what_newcomers_pass_gives_one_clear_line(call, message):
+    with pytest.raises((TypeError, ValueError), match=f"^{message}"):
+        call()
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"images": "x"}, "images: 'x' is unknown"),

@@ -99,6 +99,14 @@ def test_a_zip_of_the_folder_gives_the_same_images(pictures, tmp_path):
     assert all(torch.equal(from_folder[subset], from_zip[subset]) for subset in from_folder)
 
 
+def test_a_folder_is_read_where_nothing_can_be_kept(pictures, tmp_path, monkeypatch):
+    monkeypatch.setenv("GAHB_CACHE", str(tmp_path / "file"))
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.warns(UserWarning, match="will be read again each time"):
+        images = load("folder", 4, SIZE, path=pictures)
+    assert len(images) == 4
+
+
 def test_old_sets_are_removed_and_nothing_else(pictures, tmp_path, monkeypatch):
     monkeypatch.setenv("GAHB_CACHE", str(tmp_path))
     monkeypatch.setattr(folder, "SETS_KEPT", 1)

@@ -321,6 +321,7 @@ def test_measuring_twice_gives_the_same_intervals() -> None:
         (lambda x: noisy(x, math.inf), r"^sigma: inf is not"),
         (lambda x: noisy(x, torch.ones(3)), r"^sigma: \[1.0, 1.0, 1.0\] is not .* of 20 images"),
         (lambda x: noisy(x, 0.1, seed=-1), r"^seed: -1 is not"),
+        (lambda x: noisy(x, 0.1, seed=2**32), r"^seed: 4294967296 is not"),
     ],
 )
 def test_bad_input_gives_one_clear_line(call, message: str) -> None:

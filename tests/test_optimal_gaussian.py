@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from gahb.optimal import EmpiricalBayes, Gaussian, GaussianMixture
+from gahb.sampling.algorithm import Noise
 
 SIZE = (1, 2, 3)
 D = 6
@@ -299,3 +300,13 @@ def test_bad_input_gives_one_clear_line(call, message: str) -> None:
     with pytest.raises((ValueError, TypeError), match=message) as error:
         call()
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_draws_share_no_random_numbers_with_a_sampler_that_starts_from_them(seed) -> None:
+    white = Gaussian(torch.zeros(1, 1, D), torch.eye(D))
+    mixed = GaussianMixture(torch.ones(1), torch.zeros(1, 1, 1, D), torch.eye(D)[None])
+    first = Noise(seed, range(1), (1, 1, D)).draw([0]).abs().flatten()
+    for draws in (white.draw(8, seed), mixed.draw(8, seed)):
+        apart = (draws.float().abs().flatten() - first[:, None]).abs()
+        assert apart.min() > 1e-5

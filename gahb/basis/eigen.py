@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from gahb.basis.jacobian import Function, Jacobian, jacobian_at
-from gahb.checks import check_count, check_images, check_number, check_type
+from gahb.checks import check_count, check_images, check_number, check_seed, check_type
 from gahb.denoiser import at
 from gahb.devices import decomposed, in_double
 from gahb.vectors import check_batch
@@ -80,7 +80,7 @@ def adaptive_basis(
     tensor([0., 0., 1.])
     """
     check_number("tolerance", tolerance, low=torch.finfo(torch.float64).eps)
-    check_count("seed", seed, minimum=0)
+    check_seed(seed)
     with jacobian_at(at(f, sigma), y) as jacobian, torch.no_grad():
         if k is None:
             return _dense(jacobian)

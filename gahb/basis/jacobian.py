@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.func import functionalize, linearize, vjp, vmap
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from gahb.checks import check_count, check_images, check_number
+from gahb.checks import check_count, check_images, check_number, check_seed
 from gahb.denoiser import SMALLEST, at, evaluation
 from gahb.devices import held, images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, mean, of_means
@@ -305,7 +305,7 @@ def _estimates_and_products(
     Both in float64 on the CPU.
     """
     check_images("y", y)
-    check_count("seed", seed, minimum=0)
+    check_seed(seed)
     if probes is None:
         parts = [_exact(f, image) for image in y.split(1)]
     else:

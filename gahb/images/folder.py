@@ -19,7 +19,13 @@ from torch import Tensor
 
 from gahb.images.duplicates import DUPLICATES, distinct_images
 from gahb.images.files import File, UnreadableError, counted, opened, others, pictures, state_of
-from gahb.images.store import SUBSETS, averaged, read_tensors, write_tensors
+from gahb.images.store import (
+    SUBSETS,
+    averaged,
+    cached_if_possible,
+    read_tensors,
+    write_tensors,
+)
 from gahb.settings import cache_folder, quiet
 
 SHARE = 0.45  # of the distinct images in S1, and as many in S2; the rest is the test subset
@@ -156,7 +162,8 @@ def _distinct(path: Path, size: int, channels: int, duplicates: float) -> Pictur
             stay = distinct_images(images, duplicates)
             _say_removed(path, [found[i].name for i in numbers], stay, duplicates)
             stored = {"images": images[stay], "digests": digests[stay], "numbers": numbers[stay]}
-            write_tensors(kept, stored)
+            with cached_if_possible(key, "read"):
+                write_tensors(kept, stored)
             with suppress(FileNotFoundError):  # another process removes them
                 ours = kept.parent.glob(f"folder-v*-{'[0-9a-f]' * 24}.safetensors")
                 for old in sorted(ours, key=os.path.getmtime)[:-SETS_KEPT]:

@@ -2,7 +2,8 @@
 
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from safetensors.torch import save
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from gahb.checks import check_choice, check_count, shown
+from gahb.checks import check_choice, check_count, check_seed, shown
 from gahb.settings import atomic_write, cache_folder, quiet
 
 SUBSETS = ("S1", "S2", "test")
@@ -35,7 +36,7 @@ def random_numbers(key: int | np.random.SeedSequence) -> np.random.RandomState:
 def check_stream(subset: str, seed: int) -> None:
     """Raise unless there is such a subset, and ``seed`` is in [0, 2^32)."""
     check_choice("subset", subset, SUBSETS)
-    check_count("seed", seed, 0, 2**32 - 1)
+    check_seed(seed)
 
 
 def check_indices(indices: Sequence[int]) -> None:
@@ -82,12 +83,19 @@ def cached_images(key: str, n: int, draw: Callable[[Sequence[int]], Tensor]) -> 
             if others is not None and len(others) >= len(images):
                 images = others  # another process has come further
             else:
-                try:
+                with cached_if_possible(key, "drawn"):
                     write_images(file, images)
-                except OSError as error:  # images are what was asked for, a cache is not
-                    warnings.warn(f"{key}: will be drawn again each time: {error}", stacklevel=2)
             bar.update(len(images) - bar.n)
     return images[:n]
+
+
+@contextmanager
+def cached_if_possible(key: str, made: str) -> Iterator[None]:
+    """Warn where images cannot be kept: they are what was asked for, a cache is not."""
+    try:
+        yield
+    except OSError as error:
+        warnings.warn(f"{key}: will be {made} again each time: {error}", stacklevel=4)
 
 
 def read_images(file: Path) -> Tensor | None:

@@ -12,7 +12,14 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
-from gahb.checks import as_numbers, check_count, check_images, check_number, check_type
+from gahb.checks import (
+    as_numbers,
+    check_count,
+    check_images,
+    check_number,
+    check_seed,
+    check_type,
+)
 from gahb.denoiser import SMALLEST, at, evaluation
 from gahb.devices import images_at_a_time, in_batches, in_double
 from gahb.intervals import Estimate, by_unit, of_means
@@ -103,7 +110,7 @@ def noisy(x: Tensor, sigma: float | Tensor, seed: int = 0) -> Tensor:
 
 def unit_noise(x: Tensor, seed: int) -> Tensor:
     """Return unit noise (n, C, H, W), image after image from the generator of the CPU."""
-    check_count("seed", seed, minimum=0)
+    check_seed(seed)
     generator = torch.Generator().manual_seed(int(seed))
     drawn = partial(torch.randn, x.shape[1:], generator=generator, dtype=torch.float32)
     return torch.stack([drawn() for _ in x])

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from gahb.checks import check_count, check_float, check_images, check_shape
+from gahb.checks import check_count, check_float, check_images, check_seed, check_shape
 from gahb.denoiser import BaseDenoiser, Sigma, noise_levels
 from gahb.devices import in_double
 from gahb.images.store import random_numbers
@@ -19,6 +19,12 @@ from gahb.vectors import check_batch, check_gray, check_orthonormal, rows
 
 BLOCK = 1024  # training images that are compared at a time: this bounds the memory alone
 SYMMETRY = 1e-6  # relative to the largest entry: a covariance may come from float32
+
+
+def numbers_of_draws(seed: int) -> np.random.RandomState:
+    """Return other random numbers than those of a sampler, which may start from draws."""
+    check_seed(seed)
+    return random_numbers(np.random.SeedSequence(int(seed), spawn_key=(0,)))
 
 
 class Gaussian(BaseDenoiser):
@@ -114,8 +120,7 @@ class Gaussian(BaseDenoiser):
     def draw(self, n: int, seed: int = 0) -> Tensor:
         """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
-        check_count("seed", seed, minimum=0)
-        return self.drawn_from(random_numbers(seed), n)
+        return self.drawn_from(numbers_of_draws(seed), n)
 
     def drawn_from(self, stream: np.random.RandomState, n: int) -> Tensor:
         """Return clean images by a stream of random numbers, (n, C, H, W)."""
@@ -200,8 +205,7 @@ class GaussianMixture(BaseDenoiser):
     def draw(self, n: int, seed: int = 0) -> Tensor:
         """Return clean images from the density, (n, C, H, W), not confined to [0, 1]."""
         check_count("n", n)
-        check_count("seed", seed, minimum=0)
-        stream = random_numbers(seed)
+        stream = numbers_of_draws(seed)
         weights = self.log_prior.exp().cpu()
         chosen = stream.choice(len(weights), n, p=(weights / weights.sum()).numpy())
         drawn = torch.stack([g.drawn_from(stream, n) for g in self._each()])

@@ -23,7 +23,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from gahb.checks import check_choice, check_count, check_images, check_number, listed
+from gahb.checks import (
+    check_choice,
+    check_count,
+    check_images,
+    check_number,
+    check_seed,
+    check_type,
+    listed,
+)
 from gahb.denoiser import SMALLEST, at, check_levels, evaluation, limits_of
 from gahb.devices import device_of, images_at_a_time, in_batches, weight_of
 from gahb.images.store import random_numbers
@@ -99,7 +107,7 @@ class Noise:
     """Unit noise of each image from a random stream of its own, whatever the batch and device."""
 
     def __init__(self, seed: int, images: range, shape: tuple[int, ...]) -> None:
-        check_count("seed", seed, minimum=0)
+        check_seed(seed)
         self.streams = {i: random_numbers(np.random.SeedSequence([seed, i])) for i in images}
         self.shape = shape
 
@@ -279,6 +287,7 @@ class Record:
     """What is kept of n images, filled in while they finish one by one."""
 
     def __init__(self, n: int, shape: tuple[int, ...], keep: Iterable[int]) -> None:
+        check_type("keep", keep, Iterable, "a sequence of whole numbers")
         chosen = list(keep)
         for step in chosen:
             check_count("keep", step, minimum=0)

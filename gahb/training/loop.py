@@ -20,6 +20,7 @@ from accelerate.utils import GradientAccumulationPlugin
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
+from gahb.checks import check_type
 from gahb.denoiser import Denoiser
 from gahb.devices import best_device, compiled, mixed_precision, without_denormals
 from gahb.metrics.curves import INPUT_PSNR, psnr_curve
@@ -263,6 +264,7 @@ def train(
     >>> f(torch.rand(1, 1, 16, 16)).shape
     torch.Size([1, 1, 16, 16])
     """
+    check_type("recipe", recipe, Recipe, "a gahb.Recipe; the book's: gahb.book.recipes.get(name)")
     folder = Path(folder) if folder is not None else record.folder_of(recipe)
     if not again and (found := finished(recipe, folder)):
         return found
