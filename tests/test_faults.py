@@ -309,7 +309,8 @@ def test_files_have_the_mode_that_is_asked_for(quick, tmp_path, mask):
 
 def test_what_killed_writers_left_goes(quick, tmp_path):
     left = [
-        tmp_path / f".{stem}.{'0af' * 10}00{suffix}" for stem, suffix in (("a", ".pt"), ("b", ""))
+        tmp_path / f".{stem}.gahb-{'0af' * 10}00{suffix}"
+        for stem, suffix in (("a", ".pt"), ("b", ""))
     ]
     for path in (*left, tmp_path / ".mine.pt"):
         path.write_text("half")
