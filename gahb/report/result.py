@@ -223,7 +223,7 @@ class Report:
             write_json(path, content)
             return
         beside = path.with_suffix(TENSORS)
-        if beside.exists() and not _belongs(beside, path):
+        if beside.exists() and "tensors" not in (read_json(path) or {}):
             raise ValueError(f"path: {beside.name} is there, and not that of {path.name}")
         packed = safetensors.torch.save(tensors)
         content["tensors"] = hashlib.sha256(packed).hexdigest()
@@ -294,12 +294,6 @@ def _rounded(values: Tensor, decimals: int = 5) -> Any:
         [None if math.isnan(value) else value for value in row] if isinstance(row, list) else row
         for row in torch.round(values, decimals=decimals).tolist()
     ]
-
-
-def _belongs(tensors: Path, path: Path) -> bool:
-    """Return whether a file of tensors came with the report, or was replaced at ``path``."""
-    content = read_json(path)
-    return isinstance(content, dict) and "tensors" in content
 
 
 def _floats(values: Any) -> Tensor:
