@@ -23,7 +23,7 @@ from gahb.devices import best_device, with_double
 from gahb.images.duplicates import distinct_images
 from gahb.images.files import File, UnreadableError, counted, opened, pictures, state_of
 from gahb.images.folder import decoded, first_images, folder_parts
-from gahb.images.store import random_numbers, read_images, write_images
+from gahb.images.store import cached_if_possible, random_numbers, read_images, write_images
 from gahb.settings import cache_folder
 
 HELD_OUT = 1_000  # files for the test subset: two sets of 100,000 leave 2,599 of CelebA
@@ -84,8 +84,9 @@ class Photographs:
                 distinct = distinct_images(images.to(with_double(best_device()))).cpu()
                 for_test = numbers[distinct] >= len(found) - held_out
                 training, test = images[distinct[~for_test]], images[distinct[for_test]]
-                for file, part in zip(kept, (training, test), strict=True):
-                    write_images(file, part)
+                with cached_if_possible(key, "read"):
+                    for file, part in zip(kept, (training, test), strict=True):
+                        write_images(file, part)
         return training, test
 
     def _read(
