@@ -273,8 +273,8 @@ def _meaning(
     if kind in BLIND:
         return BLIND[kind], None
     if kind == "sigma":
-        low, high = getattr(model, "sigma_min", 0), getattr(model, "sigma_max", float("inf"))
-        return _image, (float(low), float(high))
+        low, high = (getattr(model, f"sigma_{end}", None) for end in ("min", "max"))
+        return _image, (float(low or 0), float(high or ANY_LEVEL[1]))
     if kind != "diffusers":
         return partial(_flow, steps=None, mirrored=kind == "flow_to_data"), ANY_LEVEL
     prediction = _config(scheduler, "prediction_type")

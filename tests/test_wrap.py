@@ -606,6 +606,8 @@ def test_limits_that_a_network_states_are_kept() -> None:
     for sigma in (0.009, 41.0):
         with pytest.raises(ValueError, match=r"^sigma: .* accepted|^sigma: .* in \["):
             f(noisy(1.0), sigma)
+    network.sigma_min = network.sigma_max = None  # stated, and none
+    wrap(network, "sigma")(noisy(1e-3), 1e-3)
 
 
 @pytest.mark.parametrize(
