@@ -14,7 +14,7 @@ import pytest
 from chapters import ROOT, chapters, listed_pages, read_source
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_notebook, new_output
-from notebook_rules import figure_names, problems
+from notebook_rules import WIDGET, figure_names, problems
 from opening import opening, repository
 
 from gahb.book import recipes
@@ -189,6 +189,10 @@ BAD_CELLS = {
     "checked by a tag, without outputs": (
         notebook_with("print(1)", tags=("nbval-check-output",)),
         "stores no output",
+    ),
+    "checked progress bar": (
+        notebook_with(CHECKED, new_output("display_data", {WIDGET: {}, "text/plain": ""})),
+        "widget",
     ),
     "checked picture": (
         notebook_with(CHECKED, new_output("display_data", {"image/png": "", "text/plain": ""})),

@@ -12,6 +12,7 @@ ALLOWED_MAGICS = frozenset({"config", "matplotlib", "pip"})
 MAGIC_CALLS = frozenset({"run_line_magic", "run_cell_magic", "magic"})
 SHELL_CALLS = frozenset({"system", "getoutput"})
 PICTURES = frozenset({"image/png", "image/jpeg", "image/svg+xml"})
+WIDGET = "application/vnd.jupyter.widget-view+json"
 # Of gahb.book.figures, whose other functions draw; a stepper draws one picture for each label.
 NOT_DRAWN = frozenset({"as_gray", "colors", "count_label", "report_page", "style"})
 STEPPER = "widgets.stepper"
@@ -119,6 +120,8 @@ def _output_problems(cell: NotebookNode) -> Iterator[str]:
         yield "is checked but stores no output with an execution count"
     elif any(PICTURES & set(output.get("data", {})) for output in cell.outputs):
         yield "is checked but shows a picture: print its numbers in a cell of their own"
+    elif any(WIDGET in output.get("data", {}) for output in cell.outputs):
+        yield "is checked but shows a widget: of a progress bar, unless TQDM_DISABLE is set"
 
 
 def _exception_problems(cell: NotebookNode) -> Iterator[str]:
