@@ -33,7 +33,8 @@ def test_names_say_what_the_recipes_are(edition):
         start = f"{image_class}-{recipe.network}-n{recipe.n}-{recipe.subset.lower()}"
         behind = name.removeprefix(start)
         kinds = "", "-adam", "-map", "-adam-map", "-narrow", "-wide", "-short", "-small", "-large"
-        assert behind in (*kinds, f"-{recipe.size}px")
+        assert behind in (*kinds, "-longer", f"-{recipe.size}px")
+        assert (behind == "-longer") == (recipe.start is not None)
         adam = recipe.optimizer == "adam"
         if behind == "-adam-map":
             assert adam
@@ -124,10 +125,10 @@ def test_the_hash_is_stable(recipe):
 @pytest.mark.parametrize(
     ("edition", "digest"),
     [
-        ("smoke", "4854bcef2dae2d9c"),
-        ("laptop", "c33c203fea303fb4"),
-        ("colab", "ecb4ca274aefd46c"),
-        ("paper", "35d206a0cfc5055d"),
+        ("smoke", "e3185bb21da54c2a"),
+        ("laptop", "23e24a3e9c94185f"),
+        ("colab", "9d944edbf243d755"),
+        ("paper", "9a9346385531318d"),
     ],
 )
 def test_no_recipe_of_an_edition_changes(edition, digest):
@@ -198,6 +199,22 @@ def test_the_hash_sees_every_change(recipe, change):
 def test_a_bad_field_is_named(recipe, change, error, message):
     with pytest.raises(error, match=f"^{message}"):
         recipe.but(**change)
+
+
+def test_a_recipe_goes_on_from_one_that_fits(recipe):
+    longer = recipes.get("faces-unet-n100-s1-longer", edition="laptop")
+    assert longer.start == recipes.get("faces-unet-n100-s1", edition="laptop")
+    # What the start gives is part of what a recipe gives.
+    assert longer.hash == longer.but(start=longer.start.but(name="other")).hash
+    assert longer.hash != longer.but(start=longer.start.but(seed=7)).hash
+    assert longer.hash != longer.but(start=None).hash
+    for changes in ({"width": 8}, {"depth": 1}, {"size": 16}, {"network": "bfcnn"}):
+        with pytest.raises(ValueError, match=f"^start: its {min(changes)} is .*; accepted: "):
+            longer.but(start=longer.start.but(**changes))
+    with pytest.raises(ValueError, match=r"^start: also called faces-.*; accepted: one of another"):
+        recipe.but(start=recipe)
+    with pytest.raises(TypeError, match=r"^start: 'faces' is not a gahb\.Recipe"):
+        recipe.but(start="faces")
 
 
 def test_unknown_names_list_the_closest_known_ones(monkeypatch):

@@ -46,6 +46,18 @@ def test_the_first_loss_is_the_weighted_error_of_the_untrained_network(quick, tm
     assert logged["psnr"] == pytest.approx(float(-10 * error.log10().mean()), abs=0.01)
 
 
+def test_a_training_goes_on_from_the_weights_of_another(quick, tmp_path):
+    before = quick.but(updates=20)
+    recipe = before.but(name="longer", updates=1, seed=1, start=before)
+    gahb.train(recipe, tmp_path / "longer")
+    start = gahb.train(before, tmp_path / before.name).network.train()  # trained on the way
+    x, z, sigma = Batches(recipe, recipe.train_images())(0)
+    error = (start(x + z) - z).square().mean(dim=(1, 2, 3)).detach()
+    logged = log_of(tmp_path / "longer")[0]
+    assert logged["loss"] == pytest.approx(float(recipe.loss(error, sigma.flatten())), rel=1e-4)
+    assert read_manifest(tmp_path / "longer")["recipe"]["start"] == before.as_dict()
+
+
 def test_every_image_comes_once_in_an_epoch():
     order = torch.cat([image_order(0, 10, update, 4) for update in range(10)])
     for epoch in order.view(4, 10):

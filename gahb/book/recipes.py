@@ -130,6 +130,7 @@ def _trainings(family: dict[str, Any], edition: str) -> Iterator[Recipe]:
         fields.pop(key, None)
     classes, source, suffix = (fields.pop(key, None) for key in ("images", "source", "suffix"))
     both, depths, widths = (fields.pop(key, {}) for key in ("both", "depths", "widths"))
+    before = {(start.n, start.subset): start for start in _of(fields.pop("start", None), edition)}
     sets = [(subset, n) for subset in SUBSETS for n in fields.pop(subset, both)]
     grown = [(f"{size}px", {"size": int(size), "depth": depths[size]}) for size in depths]
     varied = grown + [(end, {"width": width}) for end, width in widths.items()]
@@ -138,4 +139,10 @@ def _trainings(family: dict[str, Any], edition: str) -> Iterator[Recipe]:
             parts = [images, fields["network"], f"n{n}", subset.lower(), end]
             name = "-".join(part for part in parts if part)
             changes = {**fields, **sized, "images": source or images}
-            yield Recipe(name=name, n=n, subset=subset, **changes)
+            yield Recipe(name=name, n=n, subset=subset, start=before.get((n, subset)), **changes)
+
+
+def _of(figures: str | None, edition: str) -> list[Recipe]:
+    """Return the trainings of the families of some figures in an edition."""
+    families = [family for family in _families() if family["figures"] == figures]
+    return [recipe for family in families for recipe in _trainings(family, edition)]

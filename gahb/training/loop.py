@@ -253,7 +253,8 @@ def train(
     Weights, log and manifest go into ``folder``, by default ``<artifacts>/<edition>/<name>``. With
     ``again`` it trains from the start although that holds a training of this recipe, which stays
     until the new one is finished; with ``keep_snapshots`` it keeps the weights along the way as
-    well, for :func:`gahb.training.snapshots`.
+    well, for :func:`gahb.training.snapshots`. A recipe with a ``start`` goes on from the weights of
+    that one, in a folder beside its own, where it is trained first if need be.
 
     Examples
     --------
@@ -315,7 +316,7 @@ class Training:
             self.train_images = recipe.train_images().to(self.device)
             self.test_images = recipe.test_images(FINAL_IMAGES).to(self.device)
         self.digest = record.digest(self.train_images)
-        network = recipe.build().to(self.device)
+        network = self.initial().to(self.device)
         # The annotations of Module.to forget that it takes a memory format alone.
         self.network: nn.Module = network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.optimizer = Optimizer(recipe, self.network)
@@ -323,6 +324,12 @@ class Training:
         self.log: list[dict[str, Any]] = []
         if checkpoint := record.read_checkpoint(folder, recipe):
             self.restore(checkpoint)
+
+    def initial(self) -> nn.Module:
+        """The network that the training starts from, of the recipe or of another training."""
+        if (start := self.recipe.start) is None:
+            return self.recipe.build()
+        return train(start, self.folder.absolute().parent / start.name).network
 
     def run(self) -> None:
         """Go on from the present update to the last, then measure and write the record."""

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from gahb import images
-from gahb.checks import check_choice, check_count, check_number, shown
+from gahb.checks import check_choice, check_count, check_number, check_type, shown
 from gahb.images.duplicates import DUPLICATES
 from gahb.networks import BFCNN, Dense, Transformer, UNet
 from gahb.settings import EDITIONS
@@ -97,6 +97,9 @@ class Recipe:
     channels: int = 1  #: 1 for gray images; 3 for color, of the classes that read pictures
     #: Centered cosine above which the class ``folder`` leaves near-duplicates out; 1 keeps all.
     duplicates: float = DUPLICATES
+    #: Training from whose weights this one goes on, with its own order of images and noise; None
+    #: starts from random weights.
+    start: Recipe | None = None
 
     def __post_init__(self) -> None:
         if not (isinstance(self.name, str) and NAME.fullmatch(self.name)):
@@ -124,6 +127,17 @@ class Recipe:
         check_number("learning_rate", self.learning_rate, low=1e-12, high=1.0)
         check_number("step", self.step, low=1e-12, high=1.0)
         check_number("duplicates", self.duplicates, low=-1.0, high=1.0)
+        if self.start is not None:
+            self._check_start(self.start)
+
+    def _check_start(self, start: Recipe) -> None:
+        """Raise an error unless the weights of another training fit into this one's network."""
+        check_type("start", start, Recipe, "a gahb.Recipe")
+        if start.name == self.name:
+            raise ValueError(f"start: also called {self.name}; accepted: one of another name")
+        for part in ("network", "depth", "width", "channels", "size"):
+            if (theirs := getattr(start, part)) != (own := getattr(self, part)):
+                raise ValueError(f"start: its {part} is {shown(theirs)}; accepted: {shown(own)}")
 
     @property
     def hash(self) -> str:
@@ -133,7 +147,7 @@ class Recipe:
         field without changing the digest of what was trained before.
         """
         content = {
-            HASHED_NAMES.get(f.name, f.name): value
+            HASHED_NAMES.get(f.name, f.name): value.hash if isinstance(value, Recipe) else value
             for f in fields(self)
             if f.name not in LABELS
             and (value := getattr(self, f.name)) != HASHED_DEFAULTS.get(f.name, f.default)
