@@ -234,7 +234,8 @@
   function sampling(place) {
     const subsets = ["S1", "S2"], names = ["Network A", "Network B"];
     const drawn = names.map((name) => view(name, "gahb-drawn"));
-    const closest = names.map((name) => view(`closest face that ${name} has seen`, "gahb-closest"));
+    const seen = (name) => `closest face that ${name} has seen`;
+    const closest = names.map((name) => view(seen(name), "gahb-closest"));
     const alike = element("p", { className: "gahb-alike" });
     let seed = 0, states = [];
     const both = having(...subsets);
@@ -252,18 +253,18 @@
     );
     const chosen = () => subsets.map((subset) => find(n.value, subset));
     const showClosest = (estimates) => estimates.forEach(async (estimate, i) => {
-      const size = n.value, title = `closest face that ${names[i]} has seen`;
-      if (size > live.most) {
-        closest[i].wait();
-        return closest[i].say(`${title}: shown up to ${live.most} faces`);
-      }
+      const size = n.value, away = size > live.most; // too many to be in the page
+      closest[i].box.classList.toggle("gahb-away", away);
+      if (away) return;
       const known = (await trained(subsets[i])).slice(0, size);
       if (size !== n.value) return;
       const near = known.map((x) => similarity(x, estimate));
       const best = near.indexOf(Math.max(...near));
       closest[i].show(known[best]);
-      closest[i].say(`${title}: similarity ${near[best].toFixed(2)}`);
+      closest[i].say(`${seen(names[i])}: similarity ${near[best].toFixed(2)}`);
     });
+    const beside = () => n.value > live.most
+      ? ` With ${faces(live.most)} or fewer, the closest that each has seen stands beside.` : "";
     const show = (shown, estimates) => {
       shown.forEach((x, i) => drawn[i].show(x));
       const other = n.value === 1 ? "another face" : `${count(n.value)} other faces`;
@@ -292,7 +293,7 @@
       if (!end) return;
       steps.show(100);
       showState(states.length - 1);
-      say(`Noise number ${seed}, ${Math.max(...end.map((s) => s.t))} steps.`);
+      say(`Noise number ${seed}, ${Math.max(...end.map((s) => s.t))} steps.${beside()}`);
       place.dispatchEvent(new CustomEvent("finished", { detail: end }));
     };
     const change = () => {
@@ -301,7 +302,7 @@
       steps.show(100);
       const first = chosen().map((net) => images(net.drawn)[0]);
       show(first, first);
-      say("Noise number 0, the same for all networks.");
+      say(`Noise number 0, the same for all networks.${beside()}`);
     };
     const scrub = async () => {
       const at = Number(steps.input.value);

@@ -327,8 +327,11 @@ def test_sliders_say_their_values_and_nothing_is_loaded_before_it_is_asked_for(
     place = figure(page, "sample")
     spoken = f'{place}.querySelector("input").getAttribute("aria-valuetext")'
     assert page.run(spoken) == f"{SIZES[-1]:,} faces"
+    closest = f'getComputedStyle({place}.querySelector(".gahb-closest")).visibility'
+    assert page.run(closest) == "hidden"
     page.run(f'(() => {{ const s = {place}.querySelector("input"); s.value = 0; s.oninput(); }})()')
     assert page.run(spoken) == "1 face"
+    assert page.run(closest) == "visible"
     # With one training image, the closest one is it, and so is what the network draws.
     page.wait(f"/has seen: similarity (0.9|1.00)/.test({place}.innerText)")
     names = "performance.getEntriesByType('resource').map((entry) => entry.name)"
