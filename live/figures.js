@@ -264,7 +264,7 @@
       closest[i].say(`${seen(names[i])}: similarity ${near[best].toFixed(2)}`);
     });
     const beside = () => n.value > live.most
-      ? ` With ${faces(live.most)} or fewer, the closest that each has seen stands beside.` : "";
+      ? ` With ${faces(live.most)} or fewer, the closest that each has seen stands beside it.` : "";
     const show = (shown, estimates) => {
       shown.forEach((x, i) => drawn[i].show(x));
       const other = n.value === 1 ? "another face" : `${count(n.value)} other faces`;
