@@ -18,6 +18,8 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import gahb
+from gahb.book import recipes
+from gahb.training.loop import Optimizer
 
 # What Colab has, which installing gahb there must not upgrade.
 COLAB = {
@@ -174,3 +176,14 @@ def test_executed_pages_are_kept_otherwise(checkout: Path) -> None:
         (checkout / "artifacts" / "under-way" / name).write_text("step 1", encoding="utf-8")
     execution_cache.forget_what_changed()
     assert (checkout / "_build" / "cache").is_dir()
+
+
+def test_commands_that_train_are_of_recipes_that_can_be_trained():
+    # Not of those of the first edition, whose optimizer is gone.
+    texts = [ROOT / "README.md", *(ROOT / "book").glob("*.md")]
+    commands = re.compile(r"gahb train ([\w.-]+)")
+    named = {name for path in texts for name in commands.findall(path.read_text())}
+    assert named
+    for name in named:
+        recipe = recipes.get(name, "laptop")
+        Optimizer(recipe, recipe.build())
